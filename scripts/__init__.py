@@ -1,0 +1,1 @@
+"""The commands of sdkiln: one subpackage per command, named as the command."""

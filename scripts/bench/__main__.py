@@ -1,0 +1,112 @@
+"""`bench`: run the chosen suites on the built image, keep the samples, print what they say."""
+
+import argparse
+import secrets
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from scripts.bench import attn, image, schema, table
+from scripts.bench.suite import Measured, RawRecord, Settings, Suite
+from scripts.build.engine import ensure
+from scripts.build.record import BuildRecord, git_state, latest
+from scripts.workspace.cli import run, say
+from scripts.workspace.errors import BadInput, CheckFailed, Failure
+from scripts.workspace.model import load, nearest
+from scripts.workspace.paths import BENCH, shown
+
+ROUNDS, QUICK_ROUNDS = 20, 6
+BUDGET_S, QUICK_BUDGET_S = 100.0, 25.0
+
+
+SUITES = {
+    "attn": Suite(attn.run, attn.evaluate),
+    "image": Suite(image.run, image.evaluate),
+}
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure, write the result, print it. Raises CheckFailed where a backend is wrong."""
+    workspace = load()
+    workspace.profile(args.profile)
+    suites = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
+    record = latest(args.profile)
+    if record is None:
+        raise BadInput(
+            f"there is no built image of the profile {args.profile}.",
+            hint=f"Build it: ./nox -s build -- --profile {args.profile}",
+        )
+    settings = Settings(
+        seed=args.seed,
+        rounds=QUICK_ROUNDS if args.quick else ROUNDS,
+        budget_s=args.budget or (QUICK_BUDGET_S if args.quick else BUDGET_S),
+        quick=args.quick,
+    )
+    client = ensure().client()
+    records: dict[str, list[RawRecord]] = {name: [] for name in suites}
+    try:
+        for name in suites:
+            SUITES[name].run(client, record.image, settings, records[name])
+    finally:
+        # Also on Ctrl-C and on a failure: what was measured until then is kept.
+        measured = {name: SUITES[name].evaluate(records[name], args.seed) for name in suites}
+        result = _result(args, record, measured)
+        if result is not None:
+            _keep(result, args.json)
+    wrong = [line for each in measured.values() for line in each.disagreements]
+    if wrong:
+        lines = "\n".join(f"  {line}" for line in wrong)
+        raise CheckFailed(f"these cases were not timed:\n{lines}")
+    if result is None or not any(case.status == "ok" for case in result.cases):
+        raise Failure("nothing could be measured.", hint="The reasons are above.")
+    return 0
+
+
+def _suites(names: Iterable[str]) -> list[str]:
+    """The chosen suites in order, each once. Raises BadInput for an unknown one."""
+    chosen = list(dict.fromkeys(name.strip() for name in names))
+    for name in chosen:
+        if name not in SUITES:
+            raise BadInput(f"there is no suite {name!r}.{nearest(name, SUITES)}")
+    return chosen
+
+
+def _result(
+    args: argparse.Namespace, record: BuildRecord, measured: dict[str, Measured]
+) -> schema.Run | None:
+    """The run as one file; None if there is no case, not even one that says why."""
+    header = next((each.header for each in measured.values() if each.header), None)
+    if header is None or not any(each.cases for each in measured.values()):
+        return None
+    now = datetime.now(timezone.utc)
+    sha, dirty = git_state()
+    return schema.Run(
+        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        utc=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        git=schema.Git(sha=sha or None, dirty=dirty or not sha),
+        lock_sha256=record.lock_sha256,
+        image_digest=record.digest,
+        argv=tuple(sys.argv[1:]),
+        seed=args.seed,
+        host=schema.Host.model_validate(header["host"]),
+        gpu=None if header["gpu"] is None else schema.Gpu.model_validate(header["gpu"]),
+        sw=schema.Software.model_validate(header["sw"]),
+        flags=schema.Flags.model_validate(header["flags"]),
+        cases=tuple(case for each in measured.values() for case in each.cases),
+        compare=tuple(found for each in measured.values() for found in each.compare),
+    )
+
+
+def _keep(result: schema.Run, also: Path | None) -> None:
+    """Write the result under .workspace/bench/, and where it was asked for; print it."""
+    path = BENCH / f"{result.run_id}.json"
+    schema.save(result, path)
+    if also is not None:
+        schema.save(result, also)
+    table.show(result, table.console())
+    say(f"bench: wrote {shown(path)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run("bench", main))

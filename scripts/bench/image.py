@@ -1,0 +1,283 @@
+"""Suite `image`: the same picture with every optimization, through the running web UI's API."""
+
+import io
+import math
+import re
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import docker
+import numpy as np
+from docker.errors import APIError
+from docker.models.containers import Container
+from numpy.typing import NDArray
+from PIL import Image
+
+from scripts.bench import container, stats
+from scripts.bench.schema import Case, Difference
+from scripts.bench.suite import Measured, RawRecord, Settings
+from scripts.workspace.cli import say
+from scripts.workspace.errors import Failure
+
+BACKENDS = (
+    "sdp",
+    "sdp-no-mem",
+    "xformers",
+    "Doggettx",
+    "sub-quadratic",
+    "V1",
+    "InvokeAI",
+    "naive",
+)
+AGAIN = "@again"
+READY_S = 600.0
+LOG_WAIT_S = 3.0
+# The web UI's supervisor: it starts the web UI, proves it ready, and serves no jobs.
+ENVIRONMENT = {"SDKILN_WEBUI_ONLY": "1"}
+
+_APPLIED = re.compile(r"Applying attention optimization: (?P<name>\S+?)\.\.\.")
+_DISABLED = "Disabling attention optimization"
+_NOTHING = "naive"
+
+
+class WebUi(Protocol):
+    """A web UI that runs: how to have the probe ask it, and what it has printed."""
+
+    def probe(self, *arguments: str) -> Iterator[RawRecord]:
+        """Run the probe beside the web UI and yield its records."""
+
+    def log(self) -> str:
+        """All that the web UI has printed so far."""
+
+
+class InContainer:
+    """The web UI of the built image, started by the image's own entrypoint."""
+
+    def __init__(self, client: docker.DockerClient, made: Container) -> None:
+        """Take a container that was started."""
+        self._client, self._container = client, made
+
+    def probe(self, *arguments: str) -> Iterator[RawRecord]:
+        """Run the probe inside the container. Raises Failure with the log's end if it fails."""
+        code: dict[str, int] = {}
+        error = None
+        try:
+            for record in container.exec_probe(self._client, self._container, arguments, code):
+                if record["record"] == "error":
+                    error = record["reason"]
+                else:
+                    yield record
+        except APIError as gone:
+            error = f"the container has ended ({gone.explanation})"
+        if error is None and code.get("exit") != 0:
+            error = f"its driver exited with {code.get('exit')}"
+        if error is not None:
+            raise Failure(
+                f"suite image: {self._ended() or error}.",
+                hint="The web UI's last lines:\n" + "\n".join(self.log().splitlines()[-15:]),
+            )
+
+    def _ended(self) -> str | None:
+        """That the container is gone, which explains whatever else was seen; None if it runs."""
+        self._container.reload()
+        state = self._container.attrs["State"]
+        if state["Running"]:
+            return None
+        return f"the web UI's container ended with exit code {state['ExitCode']}"
+
+    def log(self) -> str:
+        """The container's stdout and stderr."""
+        return str(self._container.logs().decode(errors="replace"))
+
+
+def run(client: docker.DockerClient, image: str, settings: Settings, into: list[RawRecord]) -> None:
+    """Start the image's web UI and measure it; records go into `into` as they come.
+
+    Raises Failure where it does not get ready, or fails.
+    """
+    with container.created(client, image, environment=ENVIRONMENT) as made:
+        made.start()
+        say("image: starting the web UI")
+        webui = InContainer(client, made)
+        _to(into, webui.probe("header"))
+        measure(webui, settings, into)
+
+
+def measure(webui: WebUi, settings: Settings, into: list[RawRecord]) -> None:
+    """Wait for a first picture, find out what can be applied, then time that in rounds."""
+    _to(into, webui.probe("ready", "--timeout", str(READY_S)))
+    usable = []
+    for backend in BACKENDS:
+        found = select(webui, backend)
+        into.append({"record": "backend", "backend": backend, **found})
+        if found["status"] == "ok":
+            usable.append(backend)
+    if not usable:
+        raise Failure("suite image: the web UI applied none of the optimizations it was asked for.")
+    arguments = ["--backends", ",".join(usable), "--seed", str(settings.seed)]
+    arguments += ["--rounds", str(settings.rounds), "--budget", str(settings.budget_s)]
+    _to(into, webui.probe("image", *arguments))
+
+
+def _to(into: list[dict[str, Any]], records: Iterator[RawRecord]) -> None:
+    for record in records:
+        into.append(record)
+
+
+def select(webui: WebUi, backend: str) -> dict[str, Any]:
+    """Switch to `backend` and find out, from the web UI's log, what it really applied.
+
+    Asked for what it does not offer, AUTOMATIC1111 answers 200 and applies another: only its log
+    tells. A refusal is told as the web UI words it.
+    """
+    before = len(applied(webui.log()))
+    try:
+        for _ in webui.probe("select", backend):
+            pass
+    except Failure as failure:
+        return {"status": "unavailable", "applied": None, "reason": failure.message}
+    names = _poll(lambda: applied(webui.log())[before:])
+    if not names:
+        reason = "the web UI's log does not say which optimization it applied"
+        return {"status": "ok", "applied": None, "reason": reason}
+    if names[-1] != backend:
+        reason = f"asked for {backend}, the web UI applied {names[-1]}"
+        return {"status": "unavailable", "applied": names[-1], "reason": reason}
+    return {"status": "ok", "applied": backend, "reason": None}
+
+
+def _poll(look: Callable[[], list[str]]) -> list[str]:
+    """Look until there is something: the log is written by another process."""
+    end = time.monotonic() + LOG_WAIT_S
+    while not (seen := look()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return seen
+
+
+def applied(log: str) -> list[str]:
+    """The optimizations that the web UI says it applied, in order; `naive` for none."""
+    names = []
+    for line in log.splitlines():
+        if match := _APPLIED.search(line):
+            names.append(match["name"])
+        elif _DISABLED in line:
+            names.append(_NOTHING)
+    return names
+
+
+def evaluate(records: Sequence[RawRecord], seed: int) -> Measured:
+    """Cases and comparisons from the driver's records, also from those of a run cut short."""
+    measured = Measured()
+    measured.header = next((r for r in records if r["record"] == "header"), None)
+    plan = next((r for r in records if r["record"] == "plan"), None)
+    end = next((r for r in records if r["record"] == "image_end"), None)
+    refused = {r["backend"]: r["reason"] for r in records if r["record"] == "refused"}
+    backends = {r["backend"]: r for r in records if r["record"] == "backend"}
+    images: dict[str, list[RawRecord]] = {}
+    for record in records:
+        if record["record"] == "image":
+            images.setdefault(record["backend"], []).append(record)
+    reference = plan["reference"] if plan is not None else None
+    for name in dict.fromkeys([*backends, *images]):
+        taken = images.get(name, [])
+        case = _case(name, taken, plan, backends[name.removesuffix(AGAIN)], end, refused.get(name))
+        if reference is not None and name != reference and taken and reference in images:
+            case = case.model_copy(
+                update={"difference": _difference(reference, images[reference], taken)}
+            )
+        measured.cases.append(case)
+    samples = {case.id: case.samples_ns for case in measured.cases if case.status == "ok"}
+    if reference is not None and plan is not None:
+        a, again = _id(plan, reference), _id(plan, reference + AGAIN)
+        pairs = stats.pairs_of(samples, a, again if again in samples else None)
+        measured.compare = stats.compare(pairs, seed)
+    return measured
+
+
+def _id(plan: Mapping[str, Any] | None, backend: str) -> str:
+    size = f"txt2img-{plan['side']}-{plan['steps']}steps" if plan else "txt2img"
+    return f"image/{size}/{backend}"
+
+
+def _case(
+    name: str,
+    taken: Sequence[Mapping[str, Any]],
+    plan: Mapping[str, Any] | None,
+    backend: Mapping[str, Any],
+    end: Mapping[str, Any] | None,
+    refused: str | None,
+) -> Case:
+    """One backend's case; `taken` are its images."""
+    status, reason = backend["status"], backend["reason"]
+    if refused is not None:
+        status, reason = ("oom" if "out of memory" in refused.lower() else "unsupported"), refused
+    elif status == "ok" and not taken:
+        status, reason = "discarded", "the run ended before this case was timed"
+    elif status == "ok":
+        short = (
+            end["reasons"].get(name)
+            if end is not None
+            else f"noisy: the run ended after {len(taken)} rounds"
+        )
+        reason = "; ".join(filter(None, [reason, short])) or None
+    return Case(
+        id=_id(plan, name),
+        suite="image",
+        shape=_shape(plan),
+        dtype=None,
+        requested=name.removesuffix(AGAIN),
+        resolved_kernel=backend["applied"],
+        status=status,
+        reason=reason,
+        samples_ns=tuple(image["ns"] for image in taken),
+        order=tuple(image["position"] for image in taken),
+        host_ns=tuple(image["ns"] for image in taken),
+        bitwise=len({image["pixels"] for image in taken}) == 1 if len(taken) > 1 else None,
+    )
+
+
+def _shape(plan: Mapping[str, Any] | None) -> dict[str, Any]:
+    if plan is None:
+        return {"name": "txt2img"}
+    side, steps = plan["wanted"]
+    smaller = (
+        f"{side}x{side} in {steps} steps -> {plan['side']}x{plan['side']} in {plan['steps']}, "
+        "to fit the time"
+    )
+    return {
+        "name": f"txt2img-{plan['side']}-{plan['steps']}steps",
+        "width": plan["side"],
+        "height": plan["side"],
+        "steps": plan["steps"],
+        "batch": 1,
+        "scaled": smaller if (plan["side"], plan["steps"]) != (side, steps) else None,
+    }
+
+
+def _difference(
+    against: str, reference: Sequence[Mapping[str, Any]], taken: Sequence[Mapping[str, Any]]
+) -> Difference | None:
+    """How the first pictures of two backends differ; None where one was not sent."""
+    first, second = (next((i["png"] for i in x if i["png"]), None) for x in (reference, taken))
+    if first is None or second is None:
+        return None
+    return difference(against, pixels(b64decode(first)), pixels(b64decode(second)))
+
+
+def pixels(png: bytes) -> NDArray[np.int16]:
+    """The picture's values, (height, width, 3)."""
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture.convert("RGB"), dtype=np.int16)
+
+
+def difference(against: str, a: NDArray[np.int16], b: NDArray[np.int16]) -> Difference:
+    """Largest difference of two pictures of one size, and their PSNR for a peak of 255.
+
+    PSNR is 10*log10(peak^2 / mean squared error), in decibels.
+    """
+    apart = np.abs(a - b)
+    squared = float(np.mean(apart.astype(np.float64) ** 2))
+    psnr = 10 * math.log10(255**2 / squared) if squared else None
+    return Difference(against=against, max_abs=int(apart.max()), psnr_db=psnr)

@@ -1,0 +1,49 @@
+"""The arguments of `bench`."""
+
+import argparse
+from pathlib import Path
+
+from scripts.workspace.cli import Parser
+from scripts.workspace.cli import parser as new_parser
+
+
+def parser() -> Parser:
+    """Return the parser of `./nox -s bench -- ...`."""
+    made = new_parser(
+        "bench",
+        "Measure the image that was built last, and write the raw samples to "
+        ".workspace/bench/RUN.json. Exit code 3: a backend disagrees with float64.",
+    )
+    made.add_argument(
+        "--profile", default="sandbox", metavar="NAME", help="whose image (default: sandbox)"
+    )
+    made.add_argument(
+        "--suite",
+        metavar="NAME[,NAME]",
+        help="attn: attention on SD1.5's shapes; image: txt2img through the web UI's API "
+        "(default: bench.suites of workspace.toml)",
+    )
+    made.add_argument(
+        "--quick",
+        action="store_true",
+        help="small shapes, few rounds, half a minute a suite: to see that it works",
+    )
+    made.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="of data and order (default: 1)"
+    )
+    made.add_argument(
+        "--budget",
+        type=_seconds,
+        metavar="SECONDS",
+        help="time for the measurements of one suite (default: 100; with --quick 25)",
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    return made
+
+
+def _seconds(text: str) -> float:
+    """A positive number of seconds."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no positive number of seconds")
+    return value

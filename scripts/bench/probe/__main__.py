@@ -1,0 +1,103 @@
+"""`python -m probe COMMAND`: measure here, JSON lines on stdout, progress on stderr.
+
+Exit codes: 0 done, 1 the web UI did not come or failed, 2 wrong usage, 3 a backend disagrees.
+"""
+
+import argparse
+import os
+import sys
+import time
+
+from .image import DEFAULT_URL, TITLES, Api, Plan, Refused, launch_record, wait_ready
+from .image import run as run_image
+from .records import Emitter, progress
+
+_ENTERED = "SDKILN_PROBE_ENTERED"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments that the host gives."""
+    made = argparse.ArgumentParser(prog="probe", description=__doc__)
+    commands = made.add_subparsers(dest="command", required=True)
+    attn = commands.add_parser("attn", help="time attention on SD1.5 shapes")
+    attn.add_argument("--quick", action="store_true")
+    commands.add_parser("header", help="what this machine and its software are")
+    same = commands.add_parser("parity", help="does every backend agree with float64?")
+    ready = commands.add_parser("ready", help="wait for a first image")
+    ready.add_argument("--timeout", type=float, default=600.0, help="seconds")
+    select = commands.add_parser("select", help="switch the attention optimization")
+    select.add_argument("backend", choices=sorted(TITLES))
+    image = commands.add_parser("image", help="time images")
+    image.add_argument("--backends", required=True, help="names, separated by commas")
+    for each in (attn, same, image):
+        each.add_argument("--seed", type=int, default=1)
+    for each in (attn, image):
+        each.add_argument("--rounds", type=int, default=20, help="rounds at least")
+        each.add_argument("--budget", type=float, default=100.0, help="seconds")
+    for each in (ready, select, image):
+        each.add_argument("--url", help="of the web UI; default: that of /app/launch.json")
+    return made
+
+
+def enter_launch_environment() -> None:
+    """Start anew with the web UI's own variables and allocator, so that both see the same.
+
+    Does nothing outside the image, where there is no /app/launch.json.
+    """
+    launch = launch_record()
+    if not launch or _ENTERED in os.environ:
+        return
+    environment = {**os.environ, **launch.get("env", {}), _ENTERED: "1"}
+    if launch.get("preload"):
+        environment["LD_PRELOAD"] = ":".join(launch["preload"])
+    os.execve(sys.executable, [sys.executable, "-m", "probe", *sys.argv[1:]], environment)
+
+
+def main() -> int:
+    """Run one command; its exit code."""
+    started = time.monotonic()
+    args = parser().parse_args()
+    if args.command in ("attn", "header", "parity"):
+        enter_launch_environment()
+        return _torch_command(args, started)
+    url = args.url or launch_record().get("url") or DEFAULT_URL
+    api, emitter = Api(url), Emitter()
+    try:
+        if args.command == "ready":
+            wait_ready(api, args.timeout)
+            emitter.emit("ready", {})
+        elif args.command == "select":
+            emitter.emit("selected", {"held": api.select(TITLES[args.backend])})
+        else:
+            names = tuple(args.backends.split(","))
+            plan = Plan(names, args.seed, args.rounds, args.budget)
+            run_image(api, plan, emitter)
+    except (Refused, OSError) as error:
+        emitter.emit("error", {"reason": str(error)})
+        return 1
+    return 0
+
+
+def _torch_command(args: argparse.Namespace, started: float) -> int:
+    emitter = Emitter()
+    # The profiler of torch 2.1 reports each of its stages on stderr otherwise.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    # Here, not above: importing torch takes seconds, and the image driver has no use for it.
+    from . import agreement, attn, device
+
+    if args.command == "header":
+        emitter.emit("header", device.header())
+        return 0
+    if args.command == "attn":
+        settings = attn.Settings(args.seed, args.rounds, args.budget, args.quick)
+        attn.run(settings, emitter, started)
+        return 0
+    faults = agreement.check(args.seed)
+    emitter.emit("parity", {"faults": faults})
+    for fault in faults:
+        progress(fault)
+    return 3 if faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

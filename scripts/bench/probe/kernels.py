@@ -1,0 +1,54 @@
+"""Which kernel a call really ran, from torch's profiler: names of flags do not tell."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+# aten's entry points of fused attention and of its math fallback all begin so; xformers' own
+# operators, and aten's that it calls, are the others.
+_FUSED = ("aten::_scaled_dot_product_", "aten::_flash_attention", "aten::_efficient_attention")
+_XFORMERS = "xformers"
+_PARTS = ("aten::baddbmm", "aten::bmm", "aten::_softmax", "aten::exp")
+_LONGEST = 160
+
+
+def resolved(call: Callable[[], Any], device: str) -> str:
+    """Name the attention operator that `call` reached, and on CUDA its longest-running kernel.
+
+    A fused operator is named alone; a backend made of single operators by those that matter.
+    """
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if device == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as profiler:
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+    events = profiler.key_averages()
+    name = _operator([event.key for event in events])
+    if device == "cuda":
+        name = f"{name}; {_longest_kernel(events)}"
+    return name[:_LONGEST]
+
+
+def _operator(names: list[str]) -> str:
+    """The most specific of the operators: xformers', else a fused one, else the single parts."""
+    own = sorted(name for name in names if name.startswith(_XFORMERS))
+    fused = [name for name in names if name.startswith(_FUSED)]
+    if own or fused:
+        return " + ".join((own + fused)[:2])
+    return " + ".join(name for name in _PARTS if name in names) or "unknown"
+
+
+def _longest_kernel(events: Any) -> str:
+    """The CUDA kernel with the most time of its own (the attribute's name changed in torch 2.4)."""
+    kernels = [e for e in events if "cuda" in str(e.device_type).lower()]
+    if not kernels:
+        return "no CUDA kernel seen"
+
+    def own_time(event: Any) -> float:
+        newer = getattr(event, "self_device_time_total", None)
+        return float(event.self_cuda_time_total if newer is None else newer)
+
+    return str(max(kernels, key=own_time).key)

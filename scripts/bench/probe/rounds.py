@@ -1,0 +1,79 @@
+"""Order of the rounds, when warm-up is over, and when enough rounds were run; without torch.
+
+The probe only decides when to stop; the statistics of the result are the host's.
+"""
+
+import math
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+
+HALF_WIDTH = 0.005
+WARM_MEDIANS = 5
+WARM_TOLERANCE = 0.01
+
+
+def order(names: Sequence[str], seed: int, key: str, index: int) -> list[str]:
+    """A permutation of `names` for round `index` of case set `key`, the same for the same seed."""
+    shuffled = list(names)
+    random.Random(f"{seed}/{key}/{index}").shuffle(shuffled)
+    return shuffled
+
+
+def is_warm(times: Sequence[float], block: int = 2) -> bool:
+    """Whether the medians of the last five blocks of `block` times agree within 1 %.
+
+    `times` are consecutive durations in any unit; ten of them are needed at least.
+    """
+    needed = WARM_MEDIANS * block
+    if len(times) < needed:
+        return False
+    tail = times[len(times) - needed :]
+    medians = [statistics.median(tail[i : i + block]) for i in range(0, needed, block)]
+    return max(medians) <= min(medians) * (1 + WARM_TOLERANCE)
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Distribution-free confidence interval of the median from order statistics.
+
+    With X ~ Binomial(n, 1/2) the interval [x_(k), x_(n+1-k)] misses the median with
+    probability 2*P(X <= k-1); k is the largest with at most 1 - `confidence` (David and
+    Nagaraja, Order Statistics, 3rd edition, section 7.1). Fewer than six values have no such
+    interval for 95 %: it is then unbounded.
+    """
+    n = len(values)
+    tail, k = 0.0, 0
+    while k < n // 2:
+        tail += math.comb(n, k) / 2**n
+        if 2 * tail > 1 - confidence:
+            break
+        k += 1
+    if k == 0:
+        return -math.inf, math.inf
+    ranked = sorted(values)
+    return ranked[k - 1], ranked[n - k]
+
+
+def half_width(a: Sequence[float], b: Sequence[float]) -> float:
+    """Half the width of the interval of the median of ln(b/a), over rounds that pair a and b."""
+    low, high = median_interval([math.log(y / x) for x, y in zip(a, b, strict=True)])
+    return (high - low) / 2
+
+
+def is_precise(widths: Mapping[str, float], rounds: int, least_rounds: int) -> bool:
+    """Stop rule: enough rounds, and every half-width under 0.5 %."""
+    return rounds >= least_rounds and all(width < HALF_WIDTH for width in widths.values())
+
+
+def calls_per_sample(fastest_ns: float, target_ns: float = 5e6, most: int = 200) -> int:
+    """Calls to time together so that a sample is long against the clock and the interpreter."""
+    return max(1, min(most, math.ceil(target_ns / max(fastest_ns, 1.0))))
+
+
+def shortfall(width: float, rounds: int, least_rounds: int) -> str | None:
+    """Why a case whose budget ran out is less sure than it should be, or None if it is not."""
+    if rounds < least_rounds:
+        return f"noisy: {rounds} of {least_rounds} rounds in the budget"
+    if width >= HALF_WIDTH:
+        return f"noisy: ratio known to ±{width:.1%}"
+    return None

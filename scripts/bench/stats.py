@@ -1,0 +1,187 @@
+"""What two sets of paired samples allow to be said: estimates, intervals and verdicts."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from scripts.bench.schema import Comparison, VerdictName
+
+MARGIN = 0.02
+"""A difference within 2 % either way counts as none, whatever its sign."""
+MOST_NOISE = 0.05
+"""Two runs of the same thing further apart than this: the session can call nothing the same."""
+LEAST_ROUNDS = 6
+"""Fewer have no distribution-free interval of 95 % and no p under 5 %, whatever the samples."""
+CONFIDENCE = 0.95
+FALSE_DISCOVERIES = 0.05
+RESAMPLES = 2000
+_BATCH_ELEMENTS = 4_000_000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its 95 % interval, in the unit of the samples."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Cases `a` and `b` that ran in the same rounds; `again` is the A/A pair's second run of a.
+
+    Samples are in ns; position i of each belongs to round i.
+    """
+
+    a: str
+    b: str
+    a_ns: Sequence[int]
+    b_ns: Sequence[int]
+    again_ns: Sequence[int] | None
+
+
+def median(samples: Sequence[float], seed: int = 0) -> Estimate:
+    """Median and its percentile bootstrap interval. Raises ValueError for no samples."""
+    values = np.asarray(samples, dtype=np.float64)
+    if not values.size:
+        raise ValueError("no samples")
+    return _bootstrap(values, np.median, "percentile", seed)
+
+
+def hodges_lehmann(values: Floats, axis: int = -1) -> Any:
+    """Median of the means of all pairs, each value with itself included, along `axis`.
+
+    Hodges and Lehmann, Estimates of location based on rank tests, Ann. Math. Stat. 34 (1963).
+    """
+    values = np.moveaxis(np.asarray(values), axis, -1)
+    first, second = np.triu_indices(values.shape[-1])
+    return np.median((values[..., first] + values[..., second]) / 2, axis=-1)
+
+
+def log_ratio(a_ns: Sequence[int], b_ns: Sequence[int], seed: int = 0) -> Estimate:
+    """Hodges-Lehmann estimate of ln(b/a) over the rounds, with a BCa bootstrap interval."""
+    return _bootstrap(_log_ratios(a_ns, b_ns), hodges_lehmann, "BCa", seed)
+
+
+def _log_ratios(a_ns: Sequence[int], b_ns: Sequence[int]) -> Floats:
+    if len(a_ns) != len(b_ns) or not a_ns:
+        raise ValueError("pairs need as many samples of a as of b, and one at least")
+    return np.log(np.asarray(b_ns, dtype=np.float64) / np.asarray(a_ns, dtype=np.float64))
+
+
+def _bootstrap(values: Floats, statistic: Any, method: str, seed: int) -> Estimate:
+    """`statistic` of `values` with its 95 % bootstrap interval.
+
+    Unbounded for a single value. For values that are all equal it is the value itself.
+    """
+    value = float(statistic(values, axis=-1))
+    if values.size < 2:
+        return Estimate(value, -math.inf, math.inf)
+    if np.ptp(values) == 0:
+        return Estimate(value, value, value)
+    pairs = values.size * (values.size + 1) // 2
+    for each in (method, "percentile"):
+        # BCa has no answer where nearly all values are equal, and warns; the percentiles have.
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+            interval = stats.bootstrap(
+                (values,),
+                statistic,
+                method=each,
+                n_resamples=RESAMPLES,
+                confidence_level=CONFIDENCE,
+                vectorized=True,
+                batch=max(1, _BATCH_ELEMENTS // pairs),
+                rng=np.random.default_rng(seed),
+            ).confidence_interval
+        low, high = float(interval.low), float(interval.high)
+        if not (math.isnan(low) or math.isnan(high)):
+            break
+    return Estimate(value, min(low, value), max(high, value))
+
+
+def p_value(a_ns: Sequence[int], b_ns: Sequence[int]) -> float:
+    """Wilcoxon's signed-rank test of the log-ratios against no difference, two-sided."""
+    ratios = _log_ratios(a_ns, b_ns)
+    if not ratios.any():
+        return 1.0
+    return float(stats.wilcoxon(ratios).pvalue)
+
+
+def verdict(interval: Estimate, margin: float, q: float) -> VerdictName:
+    """What an interval of ln(b/a) says about b, given a margin on the same scale.
+
+    FASTER or SLOWER when it lies outside +-margin and q keeps false discoveries under 5 %, SAME
+    when it lies inside and the margin is not mere noise, else INCONCLUSIVE.
+    """
+    if -margin <= interval.low and interval.high <= margin:
+        return "SAME" if margin <= math.log1p(MOST_NOISE) else "INCONCLUSIVE"
+    if q <= FALSE_DISCOVERIES:
+        if interval.high < -margin:
+            return "FASTER"
+        if interval.low > margin:
+            return "SLOWER"
+    return "INCONCLUSIVE"
+
+
+def margin_with_floor(again: Estimate | None) -> float:
+    """ln(1.02), or the noise floor if that is larger: how far the A/A interval reaches.
+
+    The A/A pair of the same session and shape is two runs of the same thing; what they seem
+    to differ by, others may, too.
+    """
+    least = math.log1p(MARGIN)
+    return least if again is None else max(least, -again.low, again.high)
+
+
+def compare(pairs: Sequence[Pair], seed: int = 0) -> list[Comparison]:
+    """Compare every pair; q is Benjamini-Hochberg's over all of them."""
+    if not pairs:
+        return []
+    p_values = [p_value(pair.a_ns, pair.b_ns) for pair in pairs]
+    q_values = stats.false_discovery_control(p_values)
+    # The A/A pair is the same for all of a reference's pairs: one bootstrap does.
+    again_of = {pair.a: (pair.a_ns, pair.again_ns) for pair in pairs if pair.again_ns is not None}
+    floors = {a: log_ratio(*samples, seed) for a, samples in again_of.items()}
+    compared = []
+    for pair, p, q in zip(pairs, p_values, q_values, strict=True):
+        found = log_ratio(pair.a_ns, pair.b_ns, seed)
+        again = None if pair.again_ns is None else floors[pair.a]
+        enough = len(pair.a_ns) >= LEAST_ROUNDS
+        word = verdict(found, margin_with_floor(again), float(q)) if enough else "INCONCLUSIVE"
+        compared.append(
+            Comparison(
+                a=pair.a,
+                b=pair.b,
+                ratio=math.exp(found.value),
+                ci=(math.exp(found.low), math.exp(found.high)),
+                p=p,
+                q=float(q),
+                verdict=word,
+            )
+        )
+    return compared
+
+
+def pairs_of(samples: Mapping[str, Sequence[int]], a: str, again: str | None) -> list[Pair]:
+    """`a` against every other case of the same rounds; fewer than two rounds say nothing.
+
+    The A/A pair itself is held against the plain margin.
+    """
+    if a not in samples or len(samples[a]) < 2:
+        return []
+    repeat = samples.get(again) if again is not None else None
+    return [
+        Pair(a, b, samples[a], taken, None if b == again else repeat)
+        for b, taken in samples.items()
+        if b != a
+    ]

@@ -1,0 +1,43 @@
+"""What every suite is given, and what it gives back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import docker
+
+from scripts.bench.schema import Case, Comparison
+
+RawRecord = dict[str, Any]
+"""One line that the probe wrote; its key `record` says what kind."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a suite is run; `rounds` is the least number, `budget_s` is in seconds."""
+
+    seed: int
+    rounds: int
+    budget_s: float
+    quick: bool
+
+
+@dataclass
+class Measured:
+    """What the records of a suite come to; `disagreements` are cases that float64 contradicts."""
+
+    header: RawRecord | None = None
+    cases: list[Case] = field(default_factory=list)
+    compare: list[Comparison] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)
+
+
+class Suite(NamedTuple):
+    """How a suite is run on an image, and how its records become results.
+
+    `run` puts the records into the list as they come, so that whatever stops it loses nothing;
+    `evaluate` takes them with the seed.
+    """
+
+    run: Callable[[docker.DockerClient, str, Settings, list[RawRecord]], None]
+    evaluate: Callable[[list[RawRecord], int], Measured]

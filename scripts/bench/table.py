@@ -1,0 +1,118 @@
+"""Results as tables for a person: one per shape, every backend a row."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from itertools import groupby
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scripts.bench import stats
+from scripts.bench.schema import Case, Comparison, Run
+
+PIPE_WIDTH = 160
+_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "none", "INCONCLUSIVE": "yellow"}
+_AGAIN = "@again"
+
+
+def console() -> Console:
+    """Stdout; as wide as the terminal, or wide enough for the table in a pipe."""
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+
+
+def show(run: Run, to: Console) -> None:
+    """Print every shape's table, then why cases are missing, and what all was measured on."""
+    verdicts = {found.b: found for found in run.compare}
+    references = {found.a for found in run.compare}
+    for _, cases in groupby(run.cases, key=lambda case: (case.suite, case.shape["name"])):
+        to.print(_table(list(cases), verdicts, references))
+    for line in _missing(run.cases):
+        to.print(line)
+    device = run.gpu.name if run.gpu else f"{run.host.cpu}, {run.host.cores} cores"
+    to.print(
+        f"On {device}; torch {run.sw.torch}, xformers {run.sw.xformers or 'not installed'}, "
+        f"Python {run.sw.python}; image {run.image_digest[:19]}, seed {run.seed}."
+    )
+    to.print(
+        "Ratios are times over the reference's, Hodges-Lehmann with a 95 % interval; "
+        f"{_AGAIN} is the reference once more, the session's noise."
+    )
+
+
+def _missing(cases: Iterable[Case]) -> Iterable[str]:
+    """One line for each backend that has a case without result: the first reason in full."""
+    seen: dict[tuple[str, str], tuple[str, int]] = {}
+    for case in cases:
+        if case.status != "ok":
+            key = (f"{case.suite}: {case.requested}", case.status)
+            reason, count = seen.get(key, (case.reason or "no reason given", 0))
+            seen[key] = (reason, count + 1)
+    for (name, status), (reason, count) in seen.items():
+        times = f" ({count} cases)" if count > 1 else ""
+        yield escape(f"{name} {status}{times}: {reason}")
+
+
+def _table(
+    cases: list[Case], verdicts: Mapping[str, Comparison], references: Collection[str]
+) -> Table:
+    first = cases[0]
+    title = f"{first.suite} {first.shape['name']}"
+    if first.shape.get("scaled"):
+        title += f" (scaled: {first.shape['scaled']})"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("backend", no_wrap=True)
+    table.add_column("ran")
+    table.add_column("median ms", justify="right", no_wrap=True)
+    if first.suite == "image":
+        table.add_column("it/s", justify="right", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("rounds", justify="right", no_wrap=True)
+    table.add_column("rel. L2" if first.suite == "attn" else "picture", justify="right")
+    table.add_column("note")
+    for case in cases:
+        table.add_row(*_row(case, verdicts.get(case.id), case.id in references))
+    return table
+
+
+def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
+    """The cells of one case."""
+    label = case.id.rsplit("/", 1)[-1]
+    kernel = (case.resolved_kernel or "-").replace("aten::", "")
+    image = case.suite == "image"
+    if case.status != "ok":
+        blank = ["-"] * (4 if image else 3)
+        return [label, "-", case.status, *blank, _error(case), "see below"]
+    time = stats.median(case.samples_ns)
+    cells = [
+        label,
+        escape(kernel.replace("_scaled_dot_product_", "")),
+        _interval(time.value / 1e6, time.low / 1e6, time.high / 1e6),
+    ]
+    if image:
+        cells.append(f"{case.shape['steps'] / (time.value / 1e9):.2f}")
+    if found is None:
+        cells += ["-", "reference" if is_reference else "-"]
+    else:
+        style = _STYLES[found.verdict]
+        cells += [_interval(found.ratio, *found.ci), f"[{style}]{found.verdict}[/]"]
+    return [*cells, str(len(case.samples_ns)), _error(case), escape(case.reason or "")]
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    """`1.234 (1.2 to 1.3)` with four significant digits; no interval where it is unbounded."""
+    if low == -math.inf:
+        return f"{value:.4g}"
+    return f"{value:.4g} ({low:.4g} to {high:.4g})"
+
+
+def _error(case: Case) -> str:
+    """Relative error against float64, or the difference of the picture from the reference's."""
+    if case.difference is not None:
+        if case.difference.psnr_db is None:
+            return "equal"
+        return f"{case.difference.psnr_db:.1f} dB, max {case.difference.max_abs}"
+    return "-" if case.rel_l2 is None else f"{case.rel_l2:.1e}"

@@ -1,0 +1,62 @@
+"""`./nox -s build`: build a profile's image, and say what it consists of."""
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.build import engine
+from scripts.build.build import build
+from scripts.build.record import BuildRecord
+from scripts.workspace.cli import run
+from scripts.workspace.model import load
+
+
+def table(record: BuildRecord, built: bool) -> Table:
+    """Return the layers of a build as a table: name, sizes in MB, cached or built, seconds."""
+    made = Table(title=f"{record.image}  {record.digest[:19]}", title_justify="left")
+    made.add_column("layer")
+    made.add_column("pull MB", justify="right")
+    made.add_column("disk MB", justify="right")
+    made.add_column("")
+    made.add_column("seconds", justify="right")
+    for layer in record.layers:
+        made.add_row(
+            layer.name,
+            _megabytes(layer.size),
+            _megabytes(layer.unpacked),
+            "cached" if layer.cached or not built else "built",
+            f"{layer.seconds:.1f}" if built and not layer.cached else "",
+        )
+    made.add_section()
+    made.add_row(
+        "all",
+        _megabytes(sum(layer.size or 0 for layer in record.layers)),
+        _megabytes(sum(layer.unpacked or 0 for layer in record.layers)),
+        "",
+        f"{record.seconds:.1f}" if built else "",
+    )
+    return made
+
+
+def _megabytes(size: int | None) -> str:
+    return "unavailable" if size is None else f"{size / 1e6:,.1f}"
+
+
+def main(args: argparse.Namespace) -> int:
+    """Build and report."""
+    workspace = load()
+    workspace.profile(args.profile)
+    console = Console()
+    record, built = build(workspace, args.profile, args.context, engine.ensure(), console)
+    console.print(table(record, built))
+    for name, value in record.replaced.items():
+        console.print(f"{name} was replaced by {value}", highlight=False)
+    if not built:
+        console.print("Nothing changed since it was built.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run("build", main))

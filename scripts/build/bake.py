@@ -1,0 +1,108 @@
+"""The variable part of the bake file: contexts, arguments and tags of one profile, as JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.build.debian import EPOCH
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import Profile, nearest
+from scripts.workspace.paths import shown
+
+# The contexts that `--context` may replace, beside the layer groups.
+REPLACEABLE = ("base", "debs", "source", "model", "app")
+
+
+def image_name(profile: str) -> str:
+    """Return the name and tag under which a profile's image is kept."""
+    return f"sdkiln-{profile}:latest"
+
+
+def replacements(arguments: list[str], groups: Mapping[str, object]) -> dict[str, str]:
+    """Return what `--context NAME=PATH|IMAGE` arguments put in whose place, as bake writes it.
+
+    Raises BadInput for an unknown name and for a folder that is not there.
+    """
+    found: dict[str, str] = {}
+    for argument in arguments:
+        name, separator, value = argument.partition("=")
+        if not separator or not value:
+            raise BadInput(f"--context {argument}: give NAME=PATH or NAME=IMAGE.")
+        known = {*REPLACEABLE, *groups}
+        if name not in known:
+            raise BadInput(f"--context {argument}: there is no input {name}.{nearest(name, known)}")
+        path = Path(value).expanduser()
+        if path.is_dir():
+            found[name] = str(path.resolve())
+        elif path.exists():
+            raise BadInput(f"--context {argument}: {shown(path)} is a file, not a folder.")
+        elif value.startswith(("/", ".", "~")) or value.endswith("/"):
+            raise BadInput(f"--context {argument}: the folder {value} does not exist.")
+        elif "://" in value:
+            found[name] = value
+        else:
+            found[name] = f"docker-image://{value}"
+    return found
+
+
+def definition(
+    name: str,
+    profile: Profile,
+    folders: Mapping[str, Path],
+    image: str | None,
+    replaced: Mapping[str, str],
+    secrets: Mapping[str, Path],
+    exporter: str,
+) -> dict[str, Any]:
+    """Return the bake definition that is laid over docker/docker-bake.hcl.
+
+    `folders` are the contexts that were made, `image` is the base by digest unless it is
+    bootstrapped, `replaced` comes from `replacements`, `exporter` is the output's attributes.
+    """
+    layouts = folders["layouts"]
+
+    def handed_over(target: str) -> list[str]:
+        return [f"type=oci,tar=false,compression=zstd,dest={layouts}/{target}"]
+
+    base = replaced.get("base") or (
+        f"docker-image://{image}" if image else f"oci-layout://{layouts}/rootfs:latest"
+    )
+    shared = {"base": base, "tools": str(folders["tools"]), "locks": str(folders["locks"])}
+    targets: dict[str, Any] = {
+        "_common": {
+            "args": {"SOURCE_DATE_EPOCH": str(EPOCH)},
+            "secret": [f"type=file,id={key},src={path}" for key, path in secrets.items()],
+        }
+    }
+    contexts = shared | {
+        key: str(folders[key]) for key in ("debs", "model", "source", "app") if key in folders
+    }
+    if image is None and "base" not in replaced:
+        targets["rootfs"] = {
+            "context": str(folders["rootfs"]),
+            "output": handed_over("rootfs"),
+        }
+    if profile.source.folder is not None and "source" not in replaced:
+        targets["source"] = {
+            "context": str(folders["source"]),
+            "contexts": shared,
+            "output": handed_over("source"),
+        }
+        contexts["source"] = f"oci-layout://{layouts}/source:latest"
+    targets["image"] = {
+        "contexts": contexts | dict(replaced),
+        "tags": [image_name(name)],
+        "output": [exporter],
+    }
+    return {"target": targets}
+
+
+def order(made: Mapping[str, Any]) -> list[str]:
+    """Return the targets of a definition in the order in which they are built."""
+    return [target for target in ("rootfs", "source", "image") if target in made["target"]]
+
+
+def render(made: Mapping[str, Any]) -> str:
+    """Return the JSON text of a definition."""
+    return json.dumps(made, indent=2) + "\n"

@@ -1,0 +1,136 @@
+"""One build of a profile: its inputs brought together, buildx bake run, the outcome recorded."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from docker.errors import ImageNotFound
+from rich.console import Console
+
+from scripts.build import bake, buildx, contexts
+from scripts.build.engine import Engine
+from scripts.build.image import layers
+from scripts.build.record import BuildRecord, StepRecord, git_state, latest, now, save
+from scripts.lock.pins import entries
+from scripts.workspace.files import exclusive, require_space, write_atomic
+from scripts.workspace.model import Workspace
+from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, LOCKFILES
+
+# Measured with the cu121 stack: packages unpacked three times over (uv's cache, the stage, the
+# image) and compressed once. Asked for only when nothing is there yet.
+FIRST_BUILD = 26_000_000_000
+NEXT_BUILD = 3_000_000_000
+
+
+def build(
+    workspace: Workspace, name: str, context: list[str], engine: Engine, console: Console
+) -> tuple[BuildRecord, bool]:
+    """Build a profile's image; return its record and whether anything had to be done.
+
+    Raises BadInput for wrong arguments or inputs, Failure with the failed step and its last lines.
+    """
+    profile = workspace.profile(name)
+    groups = contexts.groups(workspace, profile)
+    replaced = bake.replacements(context, groups)
+    with exclusive(BUILDS / f"{name}.lock", f"a build of {name}"):
+        started = time.monotonic()
+        folders = contexts.inputs(workspace, name, replaced)
+        image = _base(workspace, name)
+        reference = bake.image_name(name)
+        with buildx.secrets() as secrets:
+            definition = bake.definition(
+                name, profile, folders, image, replaced, secrets, buildx.exporter(engine, reference)
+            )
+            file = BUILDS / name / "bake.json"
+            write_atomic(file, bake.render(definition))
+            inputs = _inputs_digest(folders, image, replaced, definition)
+            before = latest(name)
+            if before and before.inputs_sha256 == inputs and _present(engine, before):
+                return before, False
+            require_space(
+                ENGINE if engine.embedded else BUILDS,
+                NEXT_BUILD if before else FIRST_BUILD,
+                f"building {name}",
+            )
+            steps = {}
+            for target in bake.order(definition):
+                steps[target], digest = buildx.bake(engine, file, target, console)
+        sha, dirty = git_state()
+        record = BuildRecord(
+            profile=name,
+            image=reference,
+            digest=digest,
+            lock_sha256=_lock_digest(),
+            inputs_sha256=inputs,
+            replaced=replaced,
+            git_sha=sha,
+            git_dirty=dirty,
+            utc=now(),
+            seconds=round(time.monotonic() - started, 1),
+            engine=f"{'embedded' if engine.embedded else 'own'}, {_version(engine)}",
+            layers=tuple(layers(engine, reference, steps)),
+            steps=tuple(
+                StepRecord(name=step.name, cached=step.cached, seconds=round(step.seconds(), 2))
+                for each in steps.values()
+                for step in each
+            ),
+        )
+        save(record)
+        return record, True
+
+
+def _base(workspace: Workspace, name: str) -> str | None:
+    base = workspace.profile(name).base
+    if base.image is None:
+        return None
+    pin = entries("images")[base.image]
+    return f"{pin['reference']}@{pin['digest']}"
+
+
+def _present(engine: Engine, record: BuildRecord) -> bool:
+    try:
+        return bool(engine.client(30).images.get(record.image).id == record.digest)
+    except ImageNotFound:
+        return False
+
+
+def _version(engine: Engine) -> str:
+    return "Docker " + str(engine.client(30).version()["Version"])
+
+
+def _lock_digest() -> str:
+    seen = hashlib.sha256()
+    for path in sorted(LOCKFILES.iterdir()):
+        seen.update(path.name.encode() + b"\0" + path.read_bytes())
+    return seen.hexdigest()
+
+
+def _inputs_digest(
+    folders: Mapping[str, Path],
+    image: str | None,
+    replaced: Mapping[str, str],
+    definition: Mapping[str, Any],
+) -> str:
+    """Return a digest over every file that the build is given, by path, size and time.
+
+    Times follow from content in the contexts that we make (see Contexts.put); in a folder that
+    --context names, an edited file has a new one.
+    """
+    seen = hashlib.sha256()
+    for file in ("Dockerfile", "docker-bake.hcl"):
+        seen.update((DOCKER / file).read_bytes())
+    without_secrets = json.loads(json.dumps(definition))
+    without_secrets["target"]["_common"].pop("secret")
+    seen.update(json.dumps([image, dict(replaced), without_secrets], sort_keys=True).encode())
+    local = [Path(value) for value in replaced.values() if value.startswith("/")]
+    for folder in [*folders.values(), *local]:
+        for path in sorted(folder.rglob("*")):
+            status = path.lstat()
+            line = f"{path.relative_to(folder)} {status.st_mode} {status.st_size} "
+            # What is generated into the cache is checked by hash, and its time means nothing.
+            timed = not path.is_dir() and folder.name != "rootfs"
+            seen.update((line + (str(status.st_mtime_ns) if timed else "")).encode())
+    return seen.hexdigest()

@@ -1,0 +1,141 @@
+"""The named contexts of a build: a folder each for what the Dockerfile takes from outside."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from scripts.build import debian, sources
+from scripts.build.launch import render
+from scripts.build.layers import split
+from scripts.lock.lockfile import Pin, pins, read
+from scripts.lock.pins import entries
+from scripts.models import store
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import Profile, Workspace
+from scripts.workspace.paths import BUILDS, CACHE, DOCKER, LOCKFILES, ROOT
+
+# The layer groups that are not of the webui environment.
+WORKER, CLIP, SOURCE = "py-worker", "py-clip", "py-source"
+CLIP_PACKAGE = "clip-anytorch"
+
+
+def lock_pins(name: str) -> list[Pin]:
+    """Return the packages of a lock, e.g. `worker-py3.11`."""
+    return list(pins(read(LOCKFILES / f"{name}.txt").body))
+
+
+def groups(workspace: Workspace, profile: Profile) -> dict[str, list[Pin]]:
+    """Return the packages of each layer group of a profile."""
+    webui = lock_pins(f"webui-{profile.stack}-py{profile.python}")
+    found = split(webui, workspace.layers)
+    found[WORKER] = lock_pins(f"worker-py{profile.python}")
+    found[CLIP] = [pin for pin in webui if pin.name == CLIP_PACKAGE]
+    if profile.source.environment is not None:
+        lock = f"{profile.source.environment}-{profile.stack}-py{profile.python}"
+        found[SOURCE] = lock_pins(lock)
+    return found
+
+
+class Contexts:
+    """The folder of a profile's contexts, and what is put there."""
+
+    def __init__(self, name: str) -> None:
+        """Start with an empty folder for the contexts of the profile `name`."""
+        self.folder = BUILDS / name / "contexts"
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def put(self, context: str, files: Mapping[str, Path | str]) -> Path:
+        """Make the folder of a context from files, given by path or by content.
+
+        Modes and times are the same on every machine. A file's time follows from its content,
+        because BuildKit takes a file of the same size and time for unchanged.
+        """
+        folder = self.folder / context
+        folder.mkdir(parents=True)
+        for name, source in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = source.read_bytes() if isinstance(source, Path) else source.encode()
+            executable = isinstance(source, Path) and os.access(source, os.X_OK)
+            path.write_bytes(content)
+            path.chmod(0o755 if executable else 0o644)
+            seconds = int.from_bytes(hashlib.sha256(content).digest()[:3], "big")
+            os.utime(path, (debian.EPOCH + seconds,) * 2)
+        for path in (folder, *folder.rglob("*/")):
+            path.chmod(0o755)
+            os.utime(path, (debian.EPOCH,) * 2)
+        return folder
+
+
+def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str, Path]:
+    """Bring everything that a profile is built from, except what is `replaced`; return folders."""
+    profile = workspace.profile(name)
+    contexts = Contexts(name)
+    # Where the contexts that are built themselves are handed over.
+    made = {"layouts": contexts.folder / "layouts"}
+    wanted = {"debs", "source", "model", "app", "rootfs"} - set(replaced)
+
+    scripts = {name: DOCKER / name for name in ("install-packages", "seal", "make-tokenizer.py")}
+    made["tools"] = contexts.put("tools", {**scripts, "uv": Path(find_uv_bin())})
+    build = read(LOCKFILES / "build.txt").body
+    locks: dict[str, Path | str] = {}
+    for group, packages in groups(workspace, profile).items():
+        locks[f"{group}/packages.txt"] = "".join(pin.text for pin in packages)
+        locks[f"{group}/build.txt"] = build
+    made["locks"] = contexts.put("locks", locks)
+    debian_pins = entries("debian")
+    if "debs" in wanted:
+        files = debian.packages(debian_pins, "system")
+        made["debs"] = contexts.put("debs", {file.name: file for file in files})
+    if "rootfs" in wanted and profile.base.bootstrap and "base" not in replaced:
+        made["rootfs"] = contexts.folder / "rootfs"
+        _rootfs(made["rootfs"], debian_pins)
+    if "model" in wanted:
+        made["model"] = store.folder(profile.model, workspace.models[profile.model])
+    if "source" in wanted:
+        if profile.source.folder is not None:
+            made["source"] = contexts.put("source", _tree(ROOT / profile.source.folder))
+        else:
+            made["source"] = contexts.put("source", _git_source(workspace, profile))
+    if "app" in wanted:
+        files_of_app: dict[str, Path | str] = {**_tree(DOCKER / "worker")}
+        made["app"] = contexts.put("app", files_of_app | {"launch.json": render(workspace, name)})
+    return made
+
+
+def _rootfs(folder: Path, debian_pins: Mapping[str, Mapping[str, object]]) -> None:
+    text = repr(sorted((pin["path"], pin["sha256"]) for pin in debian_pins.values()))
+    key = hashlib.sha256(text.encode() + Path(debian.__file__).read_bytes()).hexdigest()[:16]
+    tar = CACHE / "rootfs" / f"{key}.tar"
+    if not tar.exists():
+        print("Bootstrapping the sandbox's Debian (once per set of packages).", flush=True)
+        tar.parent.mkdir(parents=True, exist_ok=True)
+        debian.bootstrap(debian.packages(debian_pins, "base"), tar)
+    folder.mkdir(parents=True)
+    os.link(tar, folder / "rootfs.tar")
+
+
+def _tree(folder: Path) -> dict[str, Path]:
+    """Return the files below a folder by relative path, without what Python leaves behind."""
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def _git_source(workspace: Workspace, profile: Profile) -> dict[str, Path | str]:
+    found: dict[str, Path | str] = {}
+    commits = entries("sources")
+    for name in profile.source.git:
+        source = workspace.sources[name]
+        if name not in commits:
+            raise BadInput(f"sources.{name} is not pinned.", hint="Run ./nox -s lock")
+        folder = sources.checkout(name, commits[name]["commit"], source.origins)
+        for path, file in _tree(folder).items():
+            found[(Path(source.path) / path).as_posix()] = file
+    return found

@@ -1,0 +1,364 @@
+"""The Docker engine that builds and runs images: the machine's own, or an embedded one.
+
+The embedded engine is Debian's Docker, unpacked below the workspace and run as a private daemon on
+a socket of its own; nothing is installed into the system.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import DockerException
+
+from scripts.lock import apt
+from scripts.workspace.errors import BadInput, Failure
+from scripts.workspace.files import exclusive, require_space, write_atomic
+from scripts.workspace.paths import ENGINE, shown
+
+# rewrite-timestamp, without which two builds differ, came with BuildKit 0.13.
+LEAST_BUILDKIT = (0, 13)
+# Debian 13 has the newest Docker that still runs on Debian 12, except for runc and iptables, which
+# want a newer glibc there.
+SUITES = {
+    "trixie": ("docker.io", "docker-cli", "docker-buildx", "containerd"),
+    "bookworm": (
+        "runc",
+        "iptables",
+        "libip4tc2",
+        "libip6tc2",
+        "libmnl0",
+        "libnetfilter-conntrack3",
+        "libnfnetlink0",
+        "libnftnl11",
+        "libseccomp2",
+        "libxtables12",
+    ),
+}
+PROGRAMS = (
+    "containerd",
+    "containerd-shim-runc-v2",
+    "ctr",
+    "docker",
+    "docker-init",
+    "docker-proxy",
+    "runc",
+)
+ROOT_FOLDER = ENGINE / "root"
+BIN = ENGINE / "bin"
+# A socket's path has room for 107 bytes, which a deep clone exceeds: sockets live in /run.
+PID_FILE = ENGINE / "dockerd.pid"
+LOG = ENGINE / "dockerd.log"
+READY_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+INSTALL_HINT = (
+    "Install Docker with buildx (https://docs.docker.com/engine/install), start it, and see that "
+    "`docker buildx version` answers; or run as root on Debian or Ubuntu, where sdkiln brings an "
+    "engine of its own."
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Docker daemon that answers at `host`, and the `docker` program that speaks to it."""
+
+    host: str
+    program: Path
+    embedded: bool
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which `docker` and buildx speak to this daemon."""
+        made = {**os.environ, "DOCKER_HOST": self.host}
+        made.pop("DOCKER_CONTEXT", None)
+        if self.embedded:
+            made["PATH"] = f"{BIN}:{made['PATH']}"
+            made["DOCKER_CONFIG"] = str(ENGINE / "config")
+        return made
+
+    def client(self, timeout_s: float = 600) -> docker.DockerClient:
+        """Return an SDK client; `timeout_s` bounds each of its requests."""
+        return docker.DockerClient(base_url=self.host, timeout=int(timeout_s))
+
+    def buildx(self, *arguments: str) -> str:
+        """Run `docker buildx`; return its output. Raises Failure with its message."""
+        done = subprocess.run(
+            [str(self.program), "buildx", *arguments],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise Failure(f"docker buildx {arguments[0]} failed:\n{done.stderr.strip()}")
+        return done.stdout
+
+    def manifest_layers(self, image: str) -> list[tuple[str, int]]:
+        """Return digest and stored size in bytes of an image's layers, from the bottom up.
+
+        Docker's own interface does not tell them, so they are read from the embedded engine's
+        containerd; empty for an engine whose containerd is not ours to read.
+        """
+        if not self.embedded:
+            return []
+        digest = str(self.client(30).images.get(image).id)
+        document = self._content(digest)
+        while "manifests" in document:
+            document = self._content(document["manifests"][0]["digest"])
+        return [(layer["digest"], layer["size"]) for layer in document["layers"]]
+
+    def _content(self, digest: str) -> Any:
+        socket = f"--address={exec_root()}/containerd/containerd.sock"
+        done = subprocess.run(
+            [str(BIN / "ctr"), socket, "--namespace=moby", "content", "get", digest],
+            capture_output=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    def containerd_store(self) -> bool:
+        """Whether images are kept by containerd: zstd layers and rewritten times need it."""
+        status = self.client(30).info().get("DriverStatus") or []
+        return any(name == "driver-type" for name, _ in status)
+
+
+def ensure() -> Engine:
+    """Return an engine that answers, starting the embedded one when the machine has none.
+
+    Raises Failure when there is none and none can be started; the message says what to do.
+    """
+    if own := existing():
+        return own
+    return start()
+
+
+def existing() -> Engine | None:
+    """Return the machine's own engine when one answers with a BuildKit that is new enough.
+
+    Raises Failure when the daemon is there but may not be used, or is too old: to start another
+    beside it without a word would hide that.
+    """
+    program = shutil.which("docker")
+    if program is None:
+        return None
+    host = (
+        os.environ.get("DOCKER_HOST")
+        or _run(
+            [program, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+        ).stdout.strip()
+    )
+    if not host:
+        return None
+    socket = Path(host.removeprefix("unix://"))
+    if host.startswith("unix://") and not socket.exists():
+        if os.environ.get("DOCKER_HOST"):
+            raise Failure(f"DOCKER_HOST names {host}, where nothing is.", hint="Unset or mend it.")
+        return None
+    try:
+        docker.DockerClient(base_url=host, timeout=20).ping()
+    except DockerException as error:
+        if "Permission denied" in str(error) or isinstance(error.__cause__, PermissionError):
+            raise Failure(
+                f"the Docker engine at {host} does not let this user in.",
+                hint="Add yourself to its group (usermod -aG docker $USER, then log in again).",
+            ) from None
+        if os.environ.get("DOCKER_HOST"):
+            raise Failure(f"the Docker engine at {host} does not answer: {error}") from None
+        return None
+    own = Engine(host, Path(program), embedded=False)
+    shown_by_buildx = _run([program, "buildx", "inspect"], own.environment()).stdout
+    found = re.search(r"^BuildKit(?: version)?:\s*v?(\d+)\.(\d+)", shown_by_buildx, re.MULTILINE)
+    if found is None or (int(found[1]), int(found[2])) < LEAST_BUILDKIT:
+        what = f"BuildKit {found[1]}.{found[2]}" if found else "no buildx"
+        raise Failure(
+            f"the Docker engine at {host} has {what}; 0.13 or newer is needed.", hint=INSTALL_HINT
+        )
+    return own
+
+
+def socket_path() -> Path:
+    """Return the embedded daemon's socket: short, and its own for each workspace."""
+    return Path("/run") / f"sdkiln-{hashlib.sha256(str(ENGINE).encode()).hexdigest()[:12]}.sock"
+
+
+def exec_root() -> Path:
+    """Return the folder of the embedded daemon's run-time state and of its containerd's socket."""
+    return socket_path().with_suffix("")
+
+
+def embedded() -> Engine:
+    """Return the embedded engine, whether it runs or not."""
+    return Engine(f"unix://{socket_path()}", BIN / "docker", embedded=True)
+
+
+def running() -> int | None:
+    """Return the process id of the embedded daemon, or None when it does not run."""
+    try:
+        pid = int(PID_FILE.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return None
+    return pid if b"dockerd" in command and str(ENGINE).encode() in command else None
+
+
+def start() -> Engine:
+    """Start the embedded engine unless it runs; the second of two at once waits for the first.
+
+    Raises Failure with the tail of the daemon's log when it does not become ready.
+    """
+    if os.geteuid() != 0:
+        raise Failure(
+            "no Docker engine answers, and the embedded one must be started as root.",
+            hint=INSTALL_HINT,
+        )
+    if reason := apt.available():
+        raise Failure(
+            f"no Docker engine answers, and the embedded one cannot be unpacked: {reason}.",
+            hint=INSTALL_HINT,
+        )
+    with exclusive(ENGINE / "lock", "starting the engine"):
+        if running() is None:
+            _unpack()
+            _launch()
+        _wait()
+    return embedded()
+
+
+def _unpack() -> None:
+    """Bring the engine's programs below the workspace, once."""
+    if (BIN / "dockerd").exists():
+        return
+    require_space(ENGINE, 1_000_000_000, "the embedded engine")
+    print("Unpacking the embedded engine from Debian's packages (once).", flush=True)
+    shutil.rmtree(ROOT_FOLDER, ignore_errors=True)
+    downloads = ENGINE / "downloads"
+    for suite, names in SUITES.items():
+        index = apt.apt(suite)
+        shutil.rmtree(downloads, ignore_errors=True)
+        downloads.mkdir(parents=True)
+        index(
+            "apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *names, folder=downloads
+        )
+        for package in sorted(downloads.glob("*.deb")):
+            subprocess.run(["dpkg-deb", "--extract", str(package), str(ROOT_FOLDER)], check=True)
+    shutil.rmtree(downloads)
+    plugins = ENGINE / "config" / "cli-plugins"
+    plugins.mkdir(parents=True, exist_ok=True)
+    _link(plugins / "docker-buildx", ROOT_FOLDER / "usr/libexec/docker/cli-plugins/docker-buildx")
+    BIN.mkdir(exist_ok=True)
+    libraries = ROOT_FOLDER / "usr/lib/x86_64-linux-gnu"
+    for name in ("iptables", "ip6tables"):
+        wrapper = BIN / name
+        wrapper.write_text(
+            "#!/bin/sh\n"
+            f"export LD_LIBRARY_PATH={libraries} XTABLES_LIBDIR={libraries}/xtables\n"
+            f'exec {ROOT_FOLDER}/usr/sbin/xtables-nft-multi {name} "$@"\n'
+        )
+        wrapper.chmod(0o755)
+    for folder in ("usr/bin", "usr/sbin"):
+        for program in (ROOT_FOLDER / folder).iterdir():
+            if program.name in PROGRAMS:
+                _link(BIN / program.name, program)
+    # Last, because it is what tells that the engine is unpacked.
+    _link(BIN / "dockerd", ROOT_FOLDER / "usr/sbin/dockerd")
+
+
+def _link(link: Path, target: Path) -> None:
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(target, link.parent))
+
+
+def _launch() -> None:
+    require_space(ENGINE, 2_000_000_000, "running the embedded engine")
+    PID_FILE.unlink(missing_ok=True)
+    write_atomic(ENGINE / "daemon.json", json.dumps({"features": {"containerd-snapshotter": True}}))
+    command = [
+        str(BIN / "dockerd"),
+        f"--config-file={ENGINE}/daemon.json",
+        f"--data-root={ENGINE}/data",
+        f"--exec-root={exec_root()}",
+        f"--pidfile={PID_FILE}",
+        f"--host=unix://{socket_path()}",
+    ]
+    environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    with LOG.open("wb") as log:
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # A session of its own: Ctrl-C on a build must not stop what another session uses.
+            start_new_session=True,
+        )
+
+
+def _wait() -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            embedded().client(5).ping()
+        except DockerException:
+            time.sleep(0.2)
+            if PID_FILE.exists() and running() is None:
+                break
+        else:
+            return
+    raise Failure(f"the embedded engine did not become ready.\n{log_tail()}")
+
+
+def log_tail(lines: int = 15) -> str:
+    """Return the last lines of the embedded daemon's log, under a heading."""
+    try:
+        text = LOG.read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return f"{shown(LOG)} is missing."
+    return f"The end of {shown(LOG)}:\n" + "\n".join(f"  {line}" for line in text)
+
+
+def why_gone(engine: Engine) -> str:
+    """Return the log's tail when `engine` is the embedded one and its daemon has died, else ''."""
+    return log_tail() if engine.embedded and running() is None else ""
+
+
+def stop() -> bool:
+    """Stop the embedded engine; return whether it ran."""
+    pid = running()
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while running() is not None:
+        if time.monotonic() > deadline:
+            raise Failure(f"the embedded engine (process {pid}) does not stop.\n{log_tail()}")
+        time.sleep(0.1)
+    return True
+
+
+def status() -> str:
+    """Return one line on which engine serves: the machine's, the embedded one, or none."""
+    if own := existing():
+        return f"The machine's own engine at {own.host} is used."
+    if pid := running():
+        return f"The embedded engine runs: process {pid}, {embedded().host}"
+    if not (BIN / "dockerd").exists():
+        return "No engine: the embedded one is not unpacked yet. `build` starts it."
+    return "The embedded engine is stopped. `build` starts it."
+
+
+def _run(
+    command: Sequence[str], environment: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            list(command), env=environment, capture_output=True, text=True, timeout=60
+        )
+    except subprocess.TimeoutExpired:
+        raise BadInput(f"{' '.join(command)} does not answer within 60 s.") from None

@@ -1,0 +1,76 @@
+"""The built image of a profile: how it is found and run, and the layers that it consists of."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import docker
+from docker.types import DeviceRequest
+
+from scripts.build.engine import Engine
+from scripts.build.progress import Step, Steps
+from scripts.build.record import BuildRecord, Layer, latest
+from scripts.workspace.errors import BadInput
+
+# The steps that make a layer: "[system 1/1] RUN ...", "[image 3/10] COPY --link --from=py-torch".
+STAGE_STEP = re.compile(r"^\[(\S+)\s+(\d+)/\d+\] (?:RUN|COPY.* --from=(\S+))")
+
+
+def built(profile: str) -> BuildRecord:
+    """Return the record of the profile's newest build; raises BadInput when there is none."""
+    record = latest(profile)
+    if record is None:
+        raise BadInput(
+            f"the image of {profile} is not built.", hint=f"./nox -s build -- --profile {profile}"
+        )
+    return record
+
+
+def gpus(client: docker.DockerClient) -> list[DeviceRequest] | None:
+    """Return a request for all GPUs where the engine has NVIDIA's runtime, else None."""
+    if "nvidia" not in client.info().get("Runtimes", {}):
+        return None
+    return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+
+
+def layers(engine: Engine, image: str, steps: Mapping[str, Steps]) -> Iterator[Layer]:
+    """Yield the image's layers from the bottom up, named by the context each was copied from.
+
+    `steps` are those of each bake target. The history of an image says nothing of contexts, so
+    names come from the steps of the final stage, which has one COPY per layer; below these lie
+    `system` and the base.
+    """
+    copies = {}
+    for step in steps["image"]:
+        match = STAGE_STEP.match(step.name)
+        if match and match[1] == "image" and match[3]:
+            copies[int(match[2])] = match[3]
+    names = ["system", *(copies[number] for number in sorted(copies))]
+    made = [entry for entry in engine.client().images.get(image).history() if entry["Size"]]
+    made.reverse()
+    stored = engine.manifest_layers(image)
+    for number, entry in enumerate(made):
+        from_top = len(made) - number
+        name = names[-from_top] if from_top <= len(names) else "base"
+        own = [step for step in steps["image"] if _makes(step, name)]
+        own += steps.get("rootfs" if name == "base" else name, ())
+        digest, size = stored[number] if len(stored) == len(made) else ("", None)
+        worked = [step for step in own if not step.cached and not _transfers(step)]
+        yield Layer(
+            name=name,
+            digest=digest,
+            size=size,
+            unpacked=entry["Size"],
+            cached=not worked,
+            seconds=round(sum(step.seconds() for step in worked), 1),
+        )
+
+
+def _makes(step: Step, layer: str) -> bool:
+    """Whether a step belongs to a layer: it is of the stage of that name, or copies from it."""
+    match = STAGE_STEP.match(step.name)
+    return match is not None and (match[3] or match[1]) == layer
+
+
+def _transfers(step: Step) -> bool:
+    """Whether a step only moves things between us and the engine, which happens cached or not."""
+    return not re.match(r"^\[(\S+\s+)?\d+/\d+\]", step.name)

@@ -1,0 +1,32 @@
+"""Which layer of the image each package goes to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from scripts.lock.lockfile import Pin
+from scripts.workspace.errors import BadInput
+
+
+def split(pins: Iterable[Pin], groups: Mapping[str, Sequence[str]]) -> dict[str, list[Pin]]:
+    """Return the packages of each layer group: the first group with a pattern that matches wins.
+
+    The groups together are exactly the lock. Raises BadInput for a package that no group takes and
+    for a pattern that takes none.
+    """
+    found: dict[str, list[Pin]] = {group: [] for group in groups}
+    unused = {(group, pattern) for group, patterns in groups.items() for pattern in patterns}
+    for pin in pins:
+        hits = [
+            (group, pattern)
+            for group, patterns in groups.items()
+            for pattern in patterns
+            if fnmatchcase(pin.name, pattern)
+        ]
+        if not hits:
+            raise BadInput(f"workspace.toml: no pattern of [layers] matches {pin.name}.")
+        found[hits[0][0]].append(pin)
+        unused.discard(hits[0])
+    if unused:
+        listed = ", ".join(f"{group}: {pattern}" for group, pattern in sorted(unused))
+        raise BadInput(f"workspace.toml: patterns of [layers] that match no package: {listed}.")
+    return found

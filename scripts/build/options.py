@@ -1,0 +1,20 @@
+"""The arguments of `build`."""
+
+from scripts.build import __doc__ as description
+from scripts.workspace.cli import Parser
+from scripts.workspace.cli import parser as new_parser
+
+
+def parser() -> Parser:
+    """Return the parser of `./nox -s build -- ...`."""
+    made = new_parser("build", description or "")
+    made.add_argument("--profile", default="sandbox", help="what to build (default: sandbox)")
+    made.add_argument(
+        "--context",
+        action="append",
+        default=[],
+        metavar="NAME=PATH|IMAGE",
+        help="put a folder or an image in the place of an input: base, source, model, app, debs, "
+        "or a layer such as py-torch; may be given several times",
+    )
+    return made

@@ -1,0 +1,106 @@
+"""What was built: a record in JSON for each build, and the latest of a profile."""
+
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from scripts.workspace.errors import BadInput
+from scripts.workspace.files import write_atomic
+from scripts.workspace.paths import BUILDS, ROOT, shown
+
+
+class Frozen(BaseModel):
+    """A record that is read back: immutable, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Layer(Frozen):
+    """A layer of the image; `size` is in bytes as stored and pulled, `unpacked` on disk."""
+
+    name: str
+    digest: str
+    size: int | None
+    unpacked: int | None
+    cached: bool
+    seconds: float
+
+
+class StepRecord(Frozen):
+    """A step of the build as BuildKit reported it."""
+
+    name: str
+    cached: bool
+    seconds: float
+
+
+class BuildRecord(Frozen):
+    """One build of a profile.
+
+    `lock_sha256` is over every lockfile that the profile uses, `inputs_sha256` over everything
+    that the build was given, `replaced` names the inputs that --context put something else for.
+    """
+
+    schema_version: int = 1
+    profile: str
+    image: str
+    digest: str
+    lock_sha256: str
+    inputs_sha256: str
+    replaced: dict[str, str]
+    git_sha: str
+    git_dirty: bool
+    utc: str
+    seconds: float
+    engine: str
+    layers: tuple[Layer, ...]
+    steps: tuple[StepRecord, ...]
+
+
+def save(record: BuildRecord) -> Path:
+    """Write a record below .workspace/builds/; return its path."""
+    folder = BUILDS / record.profile
+    stamp = record.utc.replace(":", "").replace("-", "")
+    path = folder / f"{stamp}.json"
+    text = record.model_dump_json(indent=2) + "\n"
+    write_atomic(path, text)
+    write_atomic(folder / "latest.json", text)
+    return path
+
+
+def latest(profile: str) -> BuildRecord | None:
+    """Return the record of the newest build of a profile, or None when there was none.
+
+    Raises BadInput for a record that cannot be read.
+    """
+    path = BUILDS / profile / "latest.json"
+    if not path.exists():
+        return None
+    try:
+        return BuildRecord.model_validate_json(path.read_text())
+    except ValidationError as error:
+        raise BadInput(
+            f"{shown(path)} is no build record: {error.errors()[0]['msg']}.",
+            hint=f"Build again: ./nox -s build -- --profile {profile}",
+        ) from None
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def git_state() -> tuple[str, bool]:
+    """Return the commit of this checkout and whether it was changed since; '' outside of git."""
+    sha = _git("rev-parse", "HEAD")
+    return sha, bool(_git("status", "--porcelain"))
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,1 @@
+"""Start, stop or look at the Docker engine that `build`, `serve` and `bench` use."""

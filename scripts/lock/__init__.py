@@ -1,0 +1,1 @@
+"""Compute lockfiles/ from workspace.toml and requirements/."""

@@ -1,0 +1,135 @@
+"""Debian's package index, read through apt with a state of its own: nothing is installed here.
+
+The mirror is the one in the machine's own apt settings, or SDKILN_DEBIAN_MIRROR; apt checks the
+index against Debian's archive keys.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.workspace.errors import Failure
+from scripts.workspace.paths import CACHE
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+MIRROR = "SDKILN_DEBIAN_MIRROR"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Debian package; `path` is its place below the mirror, `size` is in bytes."""
+
+    name: str
+    version: str
+    path: str
+    size: int
+    sha256: str
+
+
+def available() -> str | None:
+    """Return why apt cannot be asked on this machine, or None when it can."""
+    if missing := [tool for tool in ("apt-get", "apt-cache", "dpkg-deb") if not shutil.which(tool)]:
+        return f"{', '.join(missing)} not found: this is no Debian or Ubuntu"
+    if not KEYRING.exists():
+        return f"{KEYRING} is missing: apt-get install debian-archive-keyring"
+    return None
+
+
+def mirror() -> str:
+    """Return the address of the Debian mirror in use; raises Failure when none is known."""
+    if chosen := os.environ.get(MIRROR):
+        return chosen.rstrip("/")
+    if shutil.which("apt-get"):
+        listing = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(REPO_URI)"], capture_output=True, text=True
+        )
+        for line in listing.stdout.splitlines():
+            # A mirror of the main archive ends so by convention, the security archive's does not.
+            if re.search(r"/debian/?$", line):
+                return line.rstrip("/")
+    raise Failure(
+        "no Debian mirror is known: this machine's apt has none.",
+        hint=f"Name one: {MIRROR}=<address of a Debian mirror>",
+    )
+
+
+@dataclass(frozen=True)
+class Apt:
+    """apt for one suite, with its own lists and an empty status: as if nothing were installed."""
+
+    configuration: Path
+
+    def __call__(self, *arguments: str, folder: Path | None = None) -> str:
+        """Run an apt program in `folder`; return its output. Raises Failure with its message."""
+        done = subprocess.run(
+            list(arguments),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "APT_CONFIG": str(self.configuration), "LC_ALL": "C.UTF-8"},
+        )
+        if done.returncode:
+            raise Failure(
+                f"{' '.join(arguments[:2])} failed:\n{done.stderr.strip()}",
+                hint="Check the network and this machine's apt settings, then try again.",
+            )
+        return done.stdout
+
+    def closure(self, names: Sequence[str]) -> set[str]:
+        """Return the names of all packages that installing `names` on nothing would bring."""
+        plan = self("apt-get", "install", "--simulate", "-qq", *names)
+        return set(re.findall(r"^Inst (\S+) ", plan, re.MULTILINE))
+
+    def essential(self) -> set[str]:
+        """Return the packages that Debian marks `Essential: yes`."""
+        stanzas = self("apt-cache", "dumpavail").split("\n\n")
+        fields = [_fields(stanza) for stanza in stanzas]
+        return {each["Package"] for each in fields if each.get("Essential") == "yes"}
+
+    def show(self, names: Sequence[str]) -> Iterator[Package]:
+        """Yield the newest version of each package."""
+        output = self("apt-cache", "show", "--no-all-versions", *names)
+        for stanza in filter(None, output.strip().split("\n\n")):
+            fields = _fields(stanza)
+            yield Package(
+                name=fields["Package"],
+                version=fields["Version"],
+                path=fields["Filename"],
+                size=int(fields["Size"]),
+                sha256=fields["SHA256"],
+            )
+
+
+def _fields(stanza: str) -> dict[str, str]:
+    return dict(re.findall(r"^(\S+): (.*)$", stanza, re.MULTILINE))
+
+
+def apt(suite: str) -> Apt:
+    """Return apt for the main archive of a Debian suite, its index brought up to date.
+
+    Raises Failure when this machine has no apt, or the mirror does not answer.
+    """
+    if reason := available():
+        raise Failure(f"Debian's index cannot be read: {reason}.")
+    folder = CACHE / "apt" / suite
+    for name in ("lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "status").touch()
+    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n")
+    configuration = folder / "apt.conf"
+    configuration.write_text(
+        f'Dir::Etc::sourcelist "{folder}/sources.list";\n'
+        'Dir::Etc::sourceparts "/dev/null";\n'
+        f'Dir::State::lists "{folder}/lists";\n'
+        f'Dir::State::status "{folder}/status";\n'
+        f'Dir::Cache "{folder}/cache";\n'
+        'APT::Architecture "amd64";\n'
+        'APT::Install-Recommends "false";\n'
+    )
+    made = Apt(configuration)
+    made("apt-get", "update", "-qq")
+    return made

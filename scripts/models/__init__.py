@@ -1,0 +1,1 @@
+"""Fetch or generate the models that the lockfiles pin, and verify them."""

@@ -1,0 +1,1 @@
+"""Run a profile's image here, with the API of RunPod's SDK on localhost."""

@@ -1,0 +1,1 @@
+"""Run the tests: unit (fast, no network, no engine), engine, image and e2e."""

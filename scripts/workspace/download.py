@@ -1,0 +1,71 @@
+"""Files from the network that are kept only when their hash is the pinned one."""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import httpx
+
+from scripts.workspace.errors import CheckFailed, Failure
+from scripts.workspace.files import require_space, sha256
+
+ATTEMPTS = 4
+
+
+def fetch(urls: Sequence[str], path: Path, digest: str, size: int) -> None:
+    """Bring the file with this SHA-256 and size in bytes to `path`, from the first URL that has it.
+
+    A file that is there already and has the hash is kept. Raises Failure when no URL answers and
+    CheckFailed when one gives other bytes, which are deleted.
+    """
+    if path.exists() and sha256(path) == digest:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    require_space(path.parent, size, f"downloading {path.name}")
+    failures = []
+    for url in urls:
+        for attempt in range(ATTEMPTS):
+            try:
+                return _fetch_once(url, path, digest)
+            except httpx.HTTPStatusError as error:
+                failures.append(f"{url}: {error.response.status_code}")
+                if error.response.status_code < 500:
+                    break
+            except httpx.HTTPError as error:
+                failures.append(f"{url}: {error or type(error).__name__}")
+            if attempt + 1 < ATTEMPTS:
+                time.sleep(0.5 * 2**attempt)
+    raise Failure(
+        f"{path.name} could not be downloaded:\n  " + "\n  ".join(dict.fromkeys(failures)),
+        hint="Check the network and try again; what was downloaded before is kept.",
+    )
+
+
+@cache
+def _client() -> httpx.Client:
+    # One client for all, because most of the time of a small file is the connection.
+    return httpx.Client(timeout=30, follow_redirects=True)
+
+
+def _fetch_once(url: str, path: Path, digest: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        seen = hashlib.sha256()
+        with os.fdopen(handle, "wb") as file, _client().stream("GET", url) as response:
+            response.raise_for_status()
+            for block in response.iter_bytes():
+                seen.update(block)
+                file.write(block)
+        if seen.hexdigest() != digest:
+            raise CheckFailed(
+                f"{url} has SHA-256 {seen.hexdigest()}, but {digest} is pinned; it was deleted.",
+                hint="Try again. If it stays so, the file was replaced: do not build with it.",
+            )
+        Path(name).chmod(0o644)
+        Path(name).rename(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

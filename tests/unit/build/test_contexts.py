@@ -1,0 +1,47 @@
+"""Contexts are the same on every machine, and their times follow from their content."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scripts.build import contexts as module
+from scripts.build.contexts import Contexts
+
+
+@pytest.fixture
+def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Contexts:
+    monkeypatch.setattr(module, "BUILDS", tmp_path)
+    return Contexts("sandbox")
+
+
+def states(folder: Path) -> dict[str, tuple[int, float]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mode, path.stat().st_mtime)
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_modes_and_times_do_not_depend_on_the_machine(contexts: Contexts) -> None:
+    one = states(contexts.put("one", {"a/b": "text"}))
+    before = os.umask(0o077)
+    try:
+        other = states(contexts.put("other", {"a/b": "text"}))
+    finally:
+        os.umask(before)
+    assert one == other
+    assert one["a/b"][0] & 0o777 == 0o644
+
+
+def test_another_content_of_the_same_size_has_another_time(contexts: Contexts) -> None:
+    one = states(contexts.put("one", {"a": "text"}))
+    other = states(contexts.put("other", {"a": "text"}))
+    assert one["a"] != other["a"]
+
+
+def test_a_program_stays_executable(contexts: Contexts, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    folder = contexts.put("one", {"program": program})
+    assert (folder / "program").stat().st_mode & 0o777 == 0o755

@@ -1,0 +1,81 @@
+"""BuildKit's events become steps, in either form in which buildx writes them."""
+
+import base64
+import io
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from scripts.build.progress import Steps, events, show
+
+START, END = "2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:02.5Z"
+
+
+def vertex(**fields: Any) -> dict[str, Any]:
+    return {"vertexes": [{"digest": "sha256:1", "name": "[py-torch 1/2] RUN x", **fields}]}
+
+
+def feed(*given: dict[str, Any] | str) -> Steps:
+    steps = Steps()
+    for event in given:
+        steps.feed(event)
+    return steps
+
+
+objects = st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5)))
+
+
+@given(given=st.lists(objects.filter(bool)))
+def test_events_are_read_on_one_line_and_on_several(given: list[dict[str, Any]]) -> None:
+    for indent in (None, 2):
+        lines = io.StringIO("".join(json.dumps(event, indent=indent) + "\n" for event in given))
+        assert list(events(lines)) == given
+
+
+def test_a_message_between_events_is_kept_as_it_is() -> None:
+    lines = ['{"vertexes": []}\n', "ERROR: failed to solve\n", "{\n", '  "a": 1\n', "}\n"]
+    assert list(events(lines)) == [{"vertexes": []}, "ERROR: failed to solve", {"a": 1}]
+    assert feed(*events(lines)).other == ["ERROR: failed to solve"]
+
+
+def test_a_step_runs_from_its_start_to_its_end() -> None:
+    (step,) = feed(vertex(), vertex(started=START), vertex(started=START, completed=END))
+    assert step.state == "done"
+    assert abs(step.seconds() - 2.376544) < 1e-6
+
+
+def test_a_cached_step_is_told_apart() -> None:
+    (step,) = feed(vertex(started=START, completed=START, cached=True))
+    assert step.state == "cached"
+
+
+def test_the_end_of_a_step_is_reported_once() -> None:
+    steps = Steps()
+    assert not steps.feed(vertex(started=START))
+    assert len(steps.feed(vertex(started=START, completed=END))) == 1
+    assert not steps.feed(vertex(started=START, completed=END))
+
+
+def test_the_step_that_failed_is_found_among_those_that_were_cancelled() -> None:
+    cancelled = {"digest": "sha256:2", "name": "b", "error": "context canceled"}
+    steps = feed({"vertexes": [cancelled]}, vertex(error="exit code: 1"))
+    failed = steps.failed()
+    assert failed is not None
+    assert failed.name == "[py-torch 1/2] RUN x"
+
+
+def test_the_last_lines_of_a_step_are_kept() -> None:
+    text = base64.b64encode("".join(f"line {n}\n" for n in range(100)).encode()).decode()
+    (step,) = feed(vertex(started=START), {"logs": [{"vertex": "sha256:1", "data": text}]})
+    assert list(step.log)[-1] == "line 99"
+    assert len(step.log) == 30
+
+
+def test_without_a_terminal_each_finished_step_is_one_plain_line() -> None:
+    out = io.StringIO()
+    lines = [json.dumps(vertex(started=START, completed=END)) + "\n"]
+    show(lines, Steps(), Console(file=out, force_terminal=False, width=80))
+    assert out.getvalue() == "    2.4 s  [py-torch 1/2] RUN x\n"

@@ -1,0 +1,56 @@
+"""The committed lockfiles: complete, consistent with one another, and following from the inputs."""
+
+import re
+
+from scripts.build.contexts import lock_pins
+from scripts.lock import pins, resolve
+from scripts.lock.__main__ import stale
+from scripts.workspace.model import load, targets
+from scripts.workspace.paths import LOCKFILES
+
+
+def test_every_lockfile_follows_from_the_inputs() -> None:
+    workspace = load()
+    jobs = [resolve.job(workspace, target) for target in targets(workspace)]
+    expected = {each.path: each.inputs for each in jobs} | pins.inputs(workspace)
+    assert {path.name: stale(path, inputs) for path, inputs in expected.items()} == {
+        path.name: [] for path in LOCKFILES.iterdir()
+    }
+
+
+def test_the_webui_lock_has_the_versions_that_the_web_ui_pins() -> None:
+    for python in ("3.10", "3.11"):
+        versions = {pin.name: pin.version for pin in lock_pins(f"webui-cu121-py{python}")}
+        assert versions["torch"] == "2.1.2"
+        assert versions["torchvision"] == "0.16.2"
+        assert versions["xformers"] == "0.0.23.post1"
+        assert versions["fastapi"] == "0.94.0"
+        assert versions["transformers"] == "4.30.2"
+        assert versions["setuptools"] == "69.5.1"
+
+
+def test_the_sandbox_lock_shares_no_package_with_the_environment_below_it() -> None:
+    webui = {pin.name for pin in lock_pins("webui-cu121-py3.11")}
+    assert not webui & {pin.name for pin in lock_pins("sandbox-cu121-py3.11")}
+
+
+def test_every_pin_of_an_image_a_source_and_a_model_is_a_digest() -> None:
+    digest = r"[0-9a-f]{64}"
+    for image in pins.entries("images").values():
+        assert re.fullmatch(f"sha256:{digest}", image["digest"])
+    for source in pins.entries("sources").values():
+        assert re.fullmatch(r"[0-9a-f]{40}", source["commit"])
+    for model in pins.entries("models").values():
+        assert model["files"]
+        assert all(re.fullmatch(digest, file["sha256"]) for file in model["files"])
+    for package in pins.entries("debian").values():
+        assert re.fullmatch(digest, package["sha256"])
+        assert package["size"] > 0
+
+
+def test_the_profiles_find_every_pin_that_they_name() -> None:
+    workspace = load()
+    for profile in workspace.profiles.values():
+        assert profile.base.image is None or profile.base.image in pins.entries("images")
+        assert set(profile.source.git) <= pins.entries("sources").keys()
+        assert profile.model in pins.entries("models")

@@ -1,0 +1,54 @@
+"""What a person is told when the resolver says no."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.lock import resolve
+from scripts.workspace.errors import BadInput, Failure
+from scripts.workspace.model import Target
+
+TARGET = Target(environment="webui", stack=None, python="3.11")
+CONFLICT = (
+    "  x No solution found when resolving dependencies:\n"
+    "  `-> Because torchvision==0.16.2 depends on torch==2.1.2 and you require torch==2.0.0, ..."
+)
+
+
+@pytest.fixture
+def in_file(tmp_path: Path) -> Path:
+    path = tmp_path / "webui.in"
+    path.write_text("# comment with torch\nnumpy\ntorch==2.0.0  # old\ntorchvision==0.16.2\n")
+    return path
+
+
+def job(in_file: Path) -> resolve.Job:
+    return resolve.Job(TARGET, (in_file,), None, {})
+
+
+def test_a_conflict_shows_the_reason_and_the_lines_it_concerns(in_file: Path) -> None:
+    failure = resolve._explained(job(in_file), CONFLICT)
+    assert isinstance(failure, BadInput)
+    assert "webui-py3.11 cannot be resolved" in failure.message
+    assert "depends on torch==2.1.2" in failure.message
+    assert f"{in_file}:3: torch==2.0.0  # old" in failure.message
+    assert f"{in_file}:4: torchvision==0.16.2" in failure.message
+    assert "numpy" not in failure.message
+
+
+def test_a_line_that_is_no_requirement_is_shown(in_file: Path) -> None:
+    in_file.write_text("numpy\ntorch=2.0\n")
+    failure = resolve._explained(job(in_file), "error: Couldn't parse requirement in `webui.in`")
+    assert f"{in_file}:2: torch=2.0" in failure.message
+
+
+def test_a_registry_out_of_reach_is_no_fault_of_the_inputs(in_file: Path) -> None:
+    failure = resolve._explained(job(in_file), "error: error sending request for url (...)")
+    assert isinstance(failure, Failure)
+    assert failure.code == 1
+    assert "could not be reached" in failure.message
+
+
+def test_included_files_are_inputs_too(in_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "dev.in").write_text("-r webui.in\npytest\n")
+    assert resolve._included([tmp_path / "dev.in"]) == [tmp_path / "dev.in", in_file]

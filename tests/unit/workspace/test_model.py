@@ -1,0 +1,97 @@
+"""workspace.toml: what it says is read, and what is wrong with it is named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import Workspace, load, parse, targets
+from scripts.workspace.paths import ROOT
+
+TEXT = (ROOT / "workspace.toml").read_text()
+
+
+def refused(old: str, new: str) -> str:
+    assert old in TEXT
+    with pytest.raises(BadInput) as failure:
+        parse(TEXT.replace(old, new, 1), "workspace.toml")
+    assert failure.value.code == 2
+    return failure.value.message
+
+
+def test_the_committed_file_gives_the_targets_that_the_profiles_need() -> None:
+    names = {target.name for target in targets(load())}
+    assert {"webui-cu121-py3.10", "webui-cu121-py3.11", "worker-py3.10", "worker-py3.11"} <= names
+    assert {"tools", "bench"} <= names
+
+
+def test_records_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().launch.port = 1
+
+
+def test_an_unknown_key_is_named_with_the_nearest_right_one() -> None:
+    said = refused("ready_timeout_s =", "ready_timout_s =")
+    assert (
+        "workspace.toml: launch.ready_timout_s is no known key. Did you mean ready_timeout_s?"
+        in (said.splitlines())
+    )
+
+
+def test_an_unknown_key_deep_in_a_profile_is_named_in_full() -> None:
+    assert "profiles.runpod.base.imgae is no known key. Did you mean image?" in refused(
+        'base = { image = "python" }', 'base = { imgae = "python" }'
+    )
+
+
+def test_a_missing_key_is_named() -> None:
+    assert "workspace.toml: launch.port is missing." in refused("port = 3000\n", "")
+
+
+def test_a_wrong_type_is_named_with_what_was_given() -> None:
+    assert "launch.port: Input should be a valid integer (it is '3000')." in refused(
+        "port = 3000", 'port = "3000"'
+    )
+
+
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    assert "launch.port" in refused("port = 3000", f"port = {port}")
+
+
+def test_a_stack_that_no_target_uses_is_refused() -> None:
+    extra = '[stacks.cu999]\nrequirements = "requirements/stack-cu121.in"\n\n[stacks.cu121]'
+    assert "stacks.cu999: no environment uses this stack." in refused("[stacks.cu121]", extra)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('model = "tiny"', 'model = "tinny"', "there is no model tinny. Did you mean tiny?"),
+        ('stacks = ["cu121"]', 'stacks = ["cu12"]', "there is no stack cu12. Did you mean cu121?"),
+        ('image = "python"', 'image = "pyton"', "there is no image pyton. Did you mean python?"),
+        ('"k-diffusion", "blip"]', '"k-difusion", "blip"]', "Did you mean k-diffusion?"),
+        ('python = "3.11"\nstack', 'python = "3.12"\nstack', "no environment gives the lock webui"),
+        ('extends = "webui"', 'extends = "webiu"', "Did you mean webui?"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_refused(old: str, new: str, said: str) -> None:
+    assert said in refused(old, new)
+
+
+def test_an_unknown_profile_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BadInput, match=r"there is no profile sanbox\. Did you mean sandbox"):
+        load().profile("sanbox")
+
+
+def test_toml_that_does_not_parse_is_answered_with_its_line() -> None:
+    with pytest.raises(BadInput, match=r"workspace.toml: .*line 2"):
+        parse("[lock]\nas_of = \n", "workspace.toml")
+
+
+@given(cut=st.integers(min_value=0, max_value=len(TEXT)))
+def test_a_file_cut_off_anywhere_is_read_or_refused_but_never_a_fault(cut: int) -> None:
+    try:
+        assert isinstance(parse(TEXT[:cut], "workspace.toml"), Workspace)
+    except BadInput as refusal:
+        assert "workspace.toml" in refusal.message

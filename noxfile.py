@@ -24,7 +24,8 @@ def run(session: nox.Session, lock: str = "tools") -> None:
     chosen = [each.name for each, is_chosen in sessions if is_chosen]
     command = ("python", "-m", f"scripts.{session.name}", *session.posargs)
     try:
-        session.run(*command, env={"SDKILN_SESSIONS": " ".join(chosen)})
+        # stderr stays stderr: nox would lead it into stdout.
+        session.run(*command, env={"SDKILN_SESSIONS": " ".join(chosen)}, stderr=None)
     except nox.command.CommandFailed as failure:
         raise SystemExit(failure.return_code or 1) from None
 

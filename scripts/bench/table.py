@@ -99,7 +99,9 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     else:
         style = _STYLES[found.verdict]
         cells += [_interval(found.ratio, *found.ci), f"[{style}]{found.verdict}[/]"]
-    return [*cells, str(len(case.samples_ns)), _error(case), escape(case.reason or "")]
+    # How noisy it was stands in the interval already; the whole reason is in the result file.
+    note = (case.reason or "").partition(":")[0]
+    return [*cells, str(len(case.samples_ns)), _error(case), escape(note)]
 
 
 def _interval(value: float, low: float, high: float) -> str:

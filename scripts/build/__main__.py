@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     record, built = build(workspace, args.profile, args.context, engine.ensure(), console)
     console.print(table(record, built))
     for name, value in record.replaced.items():
-        console.print(f"{name} was replaced by {value}", highlight=False)
+        console.print(f"{name} was replaced by {value}", highlight=False, soft_wrap=True)
     if not built:
         console.print("Nothing changed since it was built.")
     return 0

@@ -98,11 +98,11 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
         made["model"] = store.folder(profile.model, workspace.models[profile.model])
     if "source" in wanted:
         if profile.source.folder is not None:
-            made["source"] = contexts.put("source", _tree(ROOT / profile.source.folder))
+            made["source"] = contexts.put("source", _own(ROOT / profile.source.folder))
         else:
             made["source"] = contexts.put("source", _git_source(workspace, profile))
     if "app" in wanted:
-        files_of_app: dict[str, Path | str] = {**_tree(DOCKER / "worker")}
+        files_of_app: dict[str, Path | str] = {**_own(DOCKER / "worker")}
         made["app"] = contexts.put("app", files_of_app | {"launch.json": render(workspace, name)})
     return made
 
@@ -120,11 +120,17 @@ def _rootfs(folder: Path, debian_pins: Mapping[str, Mapping[str, object]]) -> No
 
 
 def _tree(folder: Path) -> dict[str, Path]:
-    """Return the files below a folder by relative path, without what Python leaves behind."""
+    """Return the files below a folder by relative path."""
+    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*"))}
+    return {name.as_posix(): path for name, path in paths.items() if path.is_file()}
+
+
+def _own(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder of ours, without what linters and Python leave there."""
     return {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+        name: path
+        for name, path in _tree(folder).items()
+        if not any(part.startswith((".", "__pycache__")) for part in Path(name).parts)
     }
 
 

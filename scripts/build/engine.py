@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,12 +200,21 @@ def embedded() -> Engine:
 
 def running() -> int | None:
     """Return the process id of the embedded daemon, or None when it does not run."""
+    return _process(PID_FILE)
+
+
+def _process(pid_file: Path) -> int | None:
+    """Return the id in a file when it is a living process of this engine, else None.
+
+    An id alone could be another process by now: ours names the engine's folder or its socket's.
+    """
     try:
-        pid = int(PID_FILE.read_text())
+        pid = int(pid_file.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if b"dockerd" in command and str(ENGINE).encode() in command else None
+    ours = (str(ENGINE).encode(), str(exec_root()).encode())
+    return pid if any(path in command for path in ours) else None
 
 
 def start() -> Engine:
@@ -224,10 +233,11 @@ def start() -> Engine:
             hint=INSTALL_HINT,
         )
     with exclusive(ENGINE / "lock", "starting the engine"):
+        process = None
         if running() is None:
             _unpack()
-            _launch()
-        _wait()
+            process = _launch()
+        _wait(process)
     return embedded()
 
 
@@ -275,7 +285,7 @@ def _link(link: Path, target: Path) -> None:
     link.symlink_to(os.path.relpath(target, link.parent))
 
 
-def _launch() -> None:
+def _launch() -> "subprocess.Popen[bytes]":
     require_space(ENGINE, 2_000_000_000, "running the embedded engine")
     PID_FILE.unlink(missing_ok=True)
     write_atomic(ENGINE / "daemon.json", json.dumps({"features": {"containerd-snapshotter": True}}))
@@ -289,7 +299,7 @@ def _launch() -> None:
     ]
     environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"}
     with LOG.open("wb") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -300,14 +310,14 @@ def _launch() -> None:
         )
 
 
-def _wait() -> None:
+def _wait(process: "subprocess.Popen[bytes] | None") -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
             embedded().client(5).ping()
         except DockerException:
             time.sleep(0.2)
-            if PID_FILE.exists() and running() is None:
+            if process is not None and process.poll() is not None:
                 break
         else:
             return
@@ -329,17 +339,27 @@ def why_gone(engine: Engine) -> str:
 
 
 def stop() -> bool:
-    """Stop the embedded engine; return whether it ran."""
+    """Stop the embedded engine and what a killed one left; return whether it ran."""
     pid = running()
-    if pid is None:
-        return False
+    if pid is not None:
+        _end(pid, running)
+    # A daemon that was killed leaves its containerd running and its folder mounted on itself.
+    if (orphan := _process(exec_root() / "containerd" / "containerd.pid")) is not None:
+        _end(orphan, lambda: _process(exec_root() / "containerd" / "containerd.pid"))
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for path in reversed([each for each in mounted if Path(each).is_relative_to(ENGINE)]):
+        subprocess.run(["umount", "--lazy", path], check=True)
+    shutil.rmtree(exec_root(), ignore_errors=True)
+    return pid is not None
+
+
+def _end(pid: int, alive: Callable[[], int | None]) -> None:
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while running() is not None:
+    while alive() == pid:
         if time.monotonic() > deadline:
             raise Failure(f"the embedded engine (process {pid}) does not stop.\n{log_tail()}")
         time.sleep(0.1)
-    return True
 
 
 def status() -> str:

@@ -54,7 +54,7 @@ def layers(engine: Engine, image: str, steps: Mapping[str, Steps]) -> Iterator[L
         own = [step for step in steps["image"] if _makes(step, name)]
         own += steps.get("rootfs" if name == "base" else name, ())
         digest, size = stored[number] if len(stored) == len(made) else ("", None)
-        worked = [step for step in own if not step.cached and not _transfers(step)]
+        worked = [step for step in own if step.is_work and not step.cached]
         yield Layer(
             name=name,
             digest=digest,
@@ -69,8 +69,3 @@ def _makes(step: Step, layer: str) -> bool:
     """Whether a step belongs to a layer: it is of the stage of that name, or copies from it."""
     match = STAGE_STEP.match(step.name)
     return match is not None and (match[3] or match[1]) == layer
-
-
-def _transfers(step: Step) -> bool:
-    """Whether a step only moves things between us and the engine, which happens cached or not."""
-    return not re.match(r"^\[(\S+\s+)?\d+/\d+\]", step.name)

@@ -6,6 +6,7 @@ lines for people are made here from the same events.
 
 import base64
 import json
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -48,9 +49,14 @@ class Step:
         return (end - self.started).total_seconds() if self.started and end else 0.0
 
     @property
-    def stage(self) -> str:
-        """The bake target and stage in brackets at the start of the name, or ''."""
-        return self.name[1:].split("]")[0] if self.name.startswith("[") else ""
+    def is_work(self) -> bool:
+        """Whether this is a step of a stage, not a transfer or BuildKit's own housekeeping."""
+        return bool(re.match(r"\[([^]]+ )?\d+/\d+\] (?!LINK)", self.name))
+
+    @property
+    def title(self) -> str:
+        """The name on one line, without mounts: what is done, not with what."""
+        return " ".join(word for word in self.name.split() if not word.startswith("--mount="))
 
 
 class Steps:
@@ -85,7 +91,7 @@ class Steps:
         step.cached = step.cached or bool(vertex.get("cached"))
         step.error = vertex.get("error") or step.error
         ended = step.completed is not None and step.state != before
-        return step if ended and not step.name.startswith("[internal]") else None
+        return step if ended else None
 
     def __iter__(self) -> Iterator[Step]:
         """Iterate over the steps in order."""
@@ -137,20 +143,24 @@ def show(lines: Iterable[str], steps: Steps, console: Console) -> None:
     """Feed all lines to `steps`, showing them: live on a terminal, line by line elsewhere."""
     if not console.is_terminal:
         for event in events(lines):
-            for step in steps.feed(event):
+            for step in filter(_worth_a_line, steps.feed(event)):
                 console.print(_line(step), highlight=False, soft_wrap=True)
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         for event in events(lines):
-            for step in steps.feed(event):
-                live.console.print(_line(step), highlight=False)
+            for step in filter(_worth_a_line, steps.feed(event)):
+                live.console.print(_line(step), highlight=False, soft_wrap=True)
             live.update(_running(steps, console.width))
+
+
+def _worth_a_line(step: Step) -> bool:
+    return step.is_work or step.state == "failed" or step.seconds() > 1
 
 
 def _line(step: Step) -> Text:
     style = {"cached": "dim", "failed": "bold red"}.get(step.state, "")
     ending = step.state if step.state in ("cached", "failed") else f"{step.seconds():.1f} s"
-    return Text(f"{ending:>9}  {step.name}", style=style)
+    return Text(f"{ending:>9}  {step.title}", style=style)
 
 
 def _running(steps: Steps, width: int) -> Text:
@@ -158,7 +168,7 @@ def _running(steps: Steps, width: int) -> Text:
     lines = []
     for step in steps:
         if step.state == "running":
-            lines.append(f"{step.seconds(now):>7.0f} s  {step.name}"[: width - 1])
+            lines.append(f"{step.seconds(now):>7.0f} s  {step.title}"[: width - 1])
             if step.log:
                 lines.append(f"           {step.log[-1]}"[: width - 1])
     return Text("\n".join(lines[-16:]), style="cyan")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scripts.build.progress import Steps, events, show
+from scripts.build.progress import Step, Steps, events, show
 
 START, END = "2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:02.5Z"
 
@@ -79,3 +79,16 @@ def test_without_a_terminal_each_finished_step_is_one_plain_line() -> None:
     lines = [json.dumps(vertex(started=START, completed=END)) + "\n"]
     show(lines, Steps(), Console(file=out, force_terminal=False, width=80))
     assert out.getvalue() == "    2.4 s  [py-torch 1/2] RUN x\n"
+
+
+def test_transfers_and_links_are_no_work() -> None:
+    for name in ("[internal] load metadata", "[context source] load from client", "exporting"):
+        assert not Step(name).is_work
+    assert not Step("[image  2/10] LINK COPY --link --from=py-cuda /layer /").is_work
+    assert Step("[image  2/10] COPY --link --from=py-cuda /layer /").is_work
+    assert Step("[1/1] ADD rootfs.tar /").is_work
+
+
+def test_a_title_leaves_the_mounts_out() -> None:
+    step = Step("[layout 1/2] RUN --mount=type=bind,from=tools,target=/tools     /tools/uv venv")
+    assert step.title == "[layout 1/2] RUN /tools/uv venv"

@@ -1,0 +1,22 @@
+"""Fixtures of every kind of test: the engine and the built image, started on first use."""
+
+import pytest
+
+from scripts.build.engine import Engine, ensure
+from scripts.build.image import built
+from scripts.build.record import BuildRecord
+from tests.support.commands import command
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The engine that the commands use; stays running, as it does for a person."""
+    return ensure()
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine) -> BuildRecord:
+    """The sandbox image, built from this checkout."""
+    done = command("build", timeout_s=2400)
+    assert done.returncode == 0, done.stderr + done.stdout[-2000:]
+    return built("sandbox")

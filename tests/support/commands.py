@@ -1,0 +1,27 @@
+"""sdkiln's commands as a person starts them, in a process of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from scripts.workspace.paths import ROOT
+
+Done = subprocess.CompletedProcess[str]
+
+
+def command(
+    name: str, *arguments: str, environment: Mapping[str, str] | None = None, timeout_s: float = 600
+) -> Done:
+    """Run `python -m scripts.NAME`; return its exit code and what it printed."""
+    # Set by the session that runs the tests; a command started here stands alone.
+    inherited = {key: value for key, value in os.environ.items() if key != "SDKILN_SESSIONS"}
+    return subprocess.run(
+        [sys.executable, "-m", f"scripts.{name}", *arguments],
+        cwd=ROOT,
+        env={**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )

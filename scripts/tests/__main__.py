@@ -11,10 +11,20 @@ from scripts.workspace.paths import ROOT
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run pytest in order of cost: what is fast fails first."""
-    folders = [str(ROOT / "tests" / kind) for kind in KINDS if kind in (args.kinds or KINDS)]
+    """Run the unit tests on every core, and then, one at a time, those that share an engine."""
+    kinds = [kind for kind in KINDS if kind in (args.kinds or KINDS)]
     chosen = [*(["-k", args.k] if args.k else []), *(["-x"] if args.x else [])]
-    return int(pytest.main([*folders, *chosen]))
+    if "unit" in kinds:
+        code = _pytest(["unit"], ["--numprocesses=auto", *chosen])
+        # With -k, a kind without a match is passed over.
+        passed_over = args.k and code == pytest.ExitCode.NO_TESTS_COLLECTED
+        if kinds == ["unit"] or (code and not passed_over):
+            return code
+    return _pytest([kind for kind in kinds if kind != "unit"], chosen)
+
+
+def _pytest(kinds: list[str], options: list[str]) -> int:
+    return int(pytest.main([*(str(ROOT / "tests" / kind) for kind in kinds), *options]))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from scripts.build.engine import ensure
 from scripts.build.record import BuildRecord, git_state, latest
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.model import load, nearest
+from scripts.workspace.model import Bench, load, nearest
 from scripts.workspace.paths import BENCH, shown
 
-ROUNDS, QUICK_ROUNDS = 20, 6
-BUDGET_S, QUICK_BUDGET_S = 100.0, 25.0
+QUICK_ROUNDS = 6
+QUICK_BUDGET_S = 25.0
 
 
 SUITES = {
@@ -37,17 +37,12 @@ def main(args: argparse.Namespace) -> int:
             f"there is no built image of the profile {args.profile}.",
             hint=f"Build it: ./nox -s build -- --profile {args.profile}",
         )
-    settings = Settings(
-        seed=args.seed,
-        rounds=QUICK_ROUNDS if args.quick else ROUNDS,
-        budget_s=args.budget or (QUICK_BUDGET_S if args.quick else BUDGET_S),
-        quick=args.quick,
-    )
+    settings = {name: _settings(args, workspace.bench, name) for name in suites}
     client = ensure().client()
     records: dict[str, list[RawRecord]] = {name: [] for name in suites}
     try:
         for name in suites:
-            SUITES[name].run(client, record.image, settings, records[name])
+            SUITES[name].run(client, record.image, settings[name], records[name])
     finally:
         # Also on Ctrl-C and on a failure: what was measured until then is kept.
         measured = {name: SUITES[name].evaluate(records[name], args.seed) for name in suites}
@@ -61,6 +56,18 @@ def main(args: argparse.Namespace) -> int:
     if result is None or not any(case.status == "ok" for case in result.cases):
         raise Failure("nothing could be measured.", hint="The reasons are above.")
     return 0
+
+
+def _settings(args: argparse.Namespace, bench: Bench, suite: str) -> Settings:
+    """Return how a suite is run. Raises BadInput where workspace.toml gives it no seconds."""
+    if suite not in bench.budget_s:
+        raise BadInput(f"workspace.toml: bench.budget_s says nothing of the suite {suite}.")
+    return Settings(
+        seed=args.seed,
+        rounds=QUICK_ROUNDS if args.quick else bench.rounds,
+        budget_s=args.budget or (QUICK_BUDGET_S if args.quick else bench.budget_s[suite]),
+        quick=args.quick,
+    )
 
 
 def _suites(names: Iterable[str]) -> list[str]:

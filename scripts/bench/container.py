@@ -13,7 +13,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from scripts.bench.suite import RawRecord
-from scripts.build.image import gpus
+from scripts.build.image import gpus, labels, sweep
 from scripts.workspace.cli import say
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.paths import BENCH
@@ -56,6 +56,7 @@ def created(
     replaces the entrypoint. Raises BadInput where the image is gone, Failure where the engine
     refuses.
     """
+    sweep(client)
     with staged_probe() as folder:
         try:
             container = client.containers.create(
@@ -69,7 +70,7 @@ def created(
                 read_only=True,
                 tmpfs={"/tmp": "rw,exec,mode=1777"},
                 device_requests=gpus(client),
-                labels={"sdkiln": "bench"},
+                labels=labels("bench"),
             )
         except ImageNotFound:
             raise BadInput(

@@ -1,7 +1,9 @@
 """The built image of a profile: how it is found and run, and the layers that it consists of."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import docker
 from docker.types import DeviceRequest
@@ -23,6 +25,18 @@ def built(profile: str) -> BuildRecord:
             f"the image of {profile} is not built.", hint=f"./nox -s build -- --profile {profile}"
         )
     return record
+
+
+def labels(command: str) -> dict[str, str]:
+    """Return the labels of a container that `command` starts: by them `sweep` finds it."""
+    return {"sdkiln": command, "sdkiln.pid": str(os.getpid())}
+
+
+def sweep(client: docker.DockerClient) -> None:
+    """Remove the containers of commands that were killed before they could do it themselves."""
+    for container in client.containers.list(all=True, filters={"label": "sdkiln.pid"}):
+        if not Path("/proc", container.labels["sdkiln.pid"]).exists():
+            container.remove(force=True, v=True)
 
 
 def gpus(client: docker.DockerClient) -> list[DeviceRequest] | None:

@@ -13,7 +13,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from scripts.build import engine
-from scripts.build.image import built, gpus
+from scripts.build.image import built, gpus, labels, sweep
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.model import load
@@ -39,6 +39,7 @@ def container(image: str, port: int) -> Iterator[Container]:
                 hint="Choose another: ./nox -s serve -- --port N",
             ) from None
     client = engine.ensure().client()
+    sweep(client)
     try:
         made = client.containers.create(
             image,
@@ -47,7 +48,7 @@ def container(image: str, port: int) -> Iterator[Container]:
             read_only=True,
             tmpfs={"/tmp": "rw,exec,mode=1777"},
             device_requests=gpus(client),
-            labels={"sdkiln": "serve"},
+            labels=labels("serve"),
         )
     except ImageNotFound:
         raise BadInput(f"the engine has no image {image}.", hint="Run ./nox -s build") from None

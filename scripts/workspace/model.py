@@ -148,9 +148,11 @@ class Profile(Record):
 
 
 class Bench(Record):
-    """What `bench` measures when no --suite is given."""
+    """What `bench` measures when no --suite is given, in how many rounds, for how many seconds."""
 
     suites: Names = Field(min_length=1)
+    rounds: int = Field(ge=1)
+    budget_s: Mapping[str, Annotated[float, Field(gt=0, strict=False)]]
 
 
 class Workspace(Record):

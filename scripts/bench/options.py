@@ -35,7 +35,8 @@ def parser() -> Parser:
         "--budget",
         type=_seconds,
         metavar="SECONDS",
-        help="time for the measurements of one suite (default: bench.budget_s of workspace.toml; with --quick 25)",
+        help="time for the measurements of one suite (default: bench.budget_s of workspace.toml; "
+        "with --quick 25)",
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     return made

@@ -6,7 +6,7 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
-nox.options.envdir = f"{os.environ.get('SDKILN_WORKSPACE', '.workspace')}/nox"
+nox.options.envdir = f"{os.environ.get('SDKILN_WORKSPACE') or '.workspace'}/nox"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = []
 nox.options.stop_on_first_error = True
@@ -24,8 +24,12 @@ def run(session: nox.Session, lock: str = "tools") -> None:
     chosen = [each.name for each, is_chosen in sessions if is_chosen]
     command = ("python", "-m", f"scripts.{session.name}", *session.posargs)
     try:
-        # stderr stays stderr: nox would lead it into stdout.
-        session.run(*command, env={"SDKILN_SESSIONS": " ".join(chosen)}, stderr=None)
+        session.run(
+            *command,
+            env={"SDKILN_SESSIONS": " ".join(chosen)},
+            stderr=None,  # nox would lead it into stdout
+            interrupt_timeout=None,  # after Ctrl-C a command removes its container, however long
+        )
     except nox.command.CommandFailed as failure:
         raise SystemExit(failure.return_code or 1) from None
 
@@ -75,15 +79,10 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style: ruff, shellcheck, hadolint."""
-    install(session, "dev")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("shellcheck", "nox", ".ci/run", "docker/install-packages", "docker/seal")
-    session.run("hadolint", "docker/Dockerfile", "docker/sandbox/Dockerfile")
+    run(session, "dev")
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types: mypy --strict."""
-    install(session, "dev")
-    session.run("mypy")
+    run(session, "dev")

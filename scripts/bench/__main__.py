@@ -3,24 +3,24 @@
 import argparse
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
 from scripts.bench import attn, image, schema, table
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
 from scripts.build.engine import ensure
-from scripts.build.record import BuildRecord, git_state, latest
+from scripts.build.image import built
+from scripts.build.record import BuildRecord, git_state
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.model import Bench, load, nearest
+from scripts.workspace.model import Bench, SuiteName, load, nearest
 from scripts.workspace.paths import BENCH, shown
 
 QUICK_ROUNDS = 6
 QUICK_BUDGET_S = 25.0
 
-
-SUITES = {
+SUITES: dict[SuiteName, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
     "image": Suite(image.run, image.evaluate),
 }
@@ -31,15 +31,10 @@ def main(args: argparse.Namespace) -> int:
     workspace = load()
     workspace.profile(args.profile)
     suites = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
-    record = latest(args.profile)
-    if record is None:
-        raise BadInput(
-            f"there is no built image of the profile {args.profile}.",
-            hint=f"Build it: ./nox -s build -- --profile {args.profile}",
-        )
+    record = built(args.profile)
     settings = {name: _settings(args, workspace.bench, name) for name in suites}
     client = ensure().client()
-    records: dict[str, list[RawRecord]] = {name: [] for name in suites}
+    records: dict[SuiteName, list[RawRecord]] = {name: [] for name in suites}
     try:
         for name in suites:
             SUITES[name].run(client, record.image, settings[name], records[name])
@@ -58,10 +53,8 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(args: argparse.Namespace, bench: Bench, suite: str) -> Settings:
-    """Return how a suite is run. Raises BadInput where workspace.toml gives it no seconds."""
-    if suite not in bench.budget_s:
-        raise BadInput(f"workspace.toml: bench.budget_s says nothing of the suite {suite}.")
+def _settings(args: argparse.Namespace, bench: Bench, suite: SuiteName) -> Settings:
+    """Return how a suite is run."""
     return Settings(
         seed=args.seed,
         rounds=QUICK_ROUNDS if args.quick else bench.rounds,
@@ -70,17 +63,18 @@ def _settings(args: argparse.Namespace, bench: Bench, suite: str) -> Settings:
     )
 
 
-def _suites(names: Iterable[str]) -> list[str]:
-    """The chosen suites in order, each once. Raises BadInput for an unknown one."""
+def _suites(names: Iterable[str]) -> list[SuiteName]:
+    """Return the chosen suites in order, each once. Raises BadInput for an unknown one."""
+    known: dict[str, SuiteName] = {name: name for name in SUITES}
     chosen = list(dict.fromkeys(name.strip() for name in names))
     for name in chosen:
-        if name not in SUITES:
-            raise BadInput(f"there is no suite {name!r}.{nearest(name, SUITES)}")
-    return chosen
+        if name not in known:
+            raise BadInput(f"there is no suite {name!r}.{nearest(name, known)}")
+    return [known[name] for name in chosen]
 
 
 def _result(
-    args: argparse.Namespace, record: BuildRecord, measured: dict[str, Measured]
+    args: argparse.Namespace, record: BuildRecord, measured: Mapping[SuiteName, Measured]
 ) -> schema.Run | None:
     """The run as one file; None if there is no case, not even one that says why."""
     header = next((each.header for each in measured.values() if each.header), None)

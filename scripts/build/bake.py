@@ -1,17 +1,15 @@
 """The variable part of the bake file: contexts, arguments and tags of one profile, as JSON."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.build.debian import EPOCH
 from scripts.workspace.errors import BadInput
+from scripts.workspace.files import EPOCH
 from scripts.workspace.model import Profile, nearest
 from scripts.workspace.paths import shown
-
-# The contexts that `--context` may replace, beside the layer groups.
-REPLACEABLE = ("base", "debs", "source", "model", "app")
 
 
 def image_name(profile: str) -> str:
@@ -19,17 +17,16 @@ def image_name(profile: str) -> str:
     return f"sdkiln-{profile}:latest"
 
 
-def replacements(arguments: list[str], groups: Mapping[str, object]) -> dict[str, str]:
+def replacements(arguments: list[str], known: Collection[str]) -> dict[str, str]:
     """Return what `--context NAME=PATH|IMAGE` arguments put in whose place, as bake writes it.
 
-    Raises BadInput for an unknown name and for a folder that is not there.
+    Raises BadInput for a name that is not `known` and for a folder that is not there.
     """
     found: dict[str, str] = {}
     for argument in arguments:
         name, separator, value = argument.partition("=")
         if not separator or not value:
             raise BadInput(f"--context {argument}: give NAME=PATH or NAME=IMAGE.")
-        known = {*REPLACEABLE, *groups}
         if name not in known:
             raise BadInput(f"--context {argument}: there is no input {name}.{nearest(name, known)}")
         path = Path(value).expanduser()
@@ -37,12 +34,15 @@ def replacements(arguments: list[str], groups: Mapping[str, object]) -> dict[str
             found[name] = str(path.resolve())
         elif path.exists():
             raise BadInput(f"--context {argument}: {shown(path)} is a file, not a folder.")
-        elif value.startswith(("/", ".", "~")) or value.endswith("/"):
-            raise BadInput(f"--context {argument}: the folder {value} does not exist.")
         elif "://" in value:
             found[name] = value
-        else:
+        elif re.search(r"[^/]+[:@][^/]+$", value) and not value.startswith((".", "/", "~")):
             found[name] = f"docker-image://{value}"
+        else:
+            raise BadInput(
+                f"--context {argument}: there is no folder {value}; an image would have a tag or "
+                "a digest."
+            )
     return found
 
 

@@ -15,6 +15,7 @@ from scripts.build.engine import Engine
 from scripts.build.image import layers
 from scripts.build.record import BuildRecord, StepRecord, git_state, latest, now, save
 from scripts.lock.pins import entries
+from scripts.workspace.errors import BadInput
 from scripts.workspace.files import exclusive, require_space, write_atomic
 from scripts.workspace.model import Workspace
 from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, LOCKFILES
@@ -33,22 +34,26 @@ def build(
     Raises BadInput for wrong arguments or inputs, Failure with the failed step and its last lines.
     """
     profile = workspace.profile(name)
-    groups = contexts.groups(workspace, profile)
-    replaced = bake.replacements(context, groups)
+    replaced = bake.replacements(context, contexts.replaceable())
     with exclusive(BUILDS / f"{name}.lock", f"a build of {name}"):
         started = time.monotonic()
         folders = contexts.inputs(workspace, name, replaced)
+        given = {
+            key: str(contexts.without_git(key, Path(value))) if value.startswith("/") else value
+            for key, value in replaced.items()
+        }
         image = _base(workspace, name)
         reference = bake.image_name(name)
         with buildx.secrets() as secrets:
             definition = bake.definition(
-                name, profile, folders, image, replaced, secrets, buildx.exporter(engine, reference)
+                name, profile, folders, image, given, secrets, buildx.exporter(reference)
             )
             file = BUILDS / name / "bake.json"
             write_atomic(file, bake.render(definition))
-            inputs = _inputs_digest(folders, image, replaced, definition)
-            before = latest(name)
-            if before and before.inputs_sha256 == inputs and _present(engine, before):
+            inputs = _inputs_digest(folders, definition)
+            before = _before(name)
+            same = before is not None and before.inputs_sha256 == inputs
+            if before and same and not _floating(given) and _present(engine, before):
                 return before, False
             require_space(
                 ENGINE if engine.embedded else BUILDS,
@@ -86,7 +91,9 @@ def _base(workspace: Workspace, name: str) -> str | None:
     base = workspace.profile(name).base
     if base.image is None:
         return None
-    pin = entries("images")[base.image]
+    pin = entries("images").get(base.image)
+    if pin is None:
+        raise BadInput(f"images.{base.image} is not pinned.", hint="Run ./nox -s lock")
     return f"{pin['reference']}@{pin['digest']}"
 
 
@@ -108,29 +115,38 @@ def _lock_digest() -> str:
     return seen.hexdigest()
 
 
-def _inputs_digest(
-    folders: Mapping[str, Path],
-    image: str | None,
-    replaced: Mapping[str, str],
-    definition: Mapping[str, Any],
-) -> str:
-    """Return a digest over every file that the build is given, by path, size and time.
+def _before(name: str) -> BuildRecord | None:
+    """Return the newest record; none when it cannot be read, for then the build makes a new one."""
+    try:
+        return latest(name)
+    except BadInput:
+        return None
 
-    Times follow from content in the contexts that we make (see Contexts.put); in a folder that
-    --context names, an edited file has a new one.
+
+def _floating(given: Mapping[str, str]) -> bool:
+    """Whether an input is an image by tag, which may be another image each time."""
+    return any(value.startswith("docker-image://") and "@" not in value for value in given.values())
+
+
+def _inputs_digest(folders: Mapping[str, Path], definition: Mapping[str, Any]) -> str:
+    """Return a digest over everything that the build is given.
+
+    Files count by path, mode, size and time. In the contexts that we make, times follow from
+    content (see `set_content_time`); in a folder that --context names, an edited file has a new
+    one.
     """
     seen = hashlib.sha256()
     for file in ("Dockerfile", "docker-bake.hcl"):
         seen.update((DOCKER / file).read_bytes())
     without_secrets = json.loads(json.dumps(definition))
     without_secrets["target"]["_common"].pop("secret")
-    seen.update(json.dumps([image, dict(replaced), without_secrets], sort_keys=True).encode())
-    local = [Path(value) for value in replaced.values() if value.startswith("/")]
-    for folder in [*folders.values(), *local]:
+    seen.update(json.dumps(without_secrets, sort_keys=True).encode())
+    image = definition["target"]["image"]["contexts"]
+    replaced = [Path(value) for value in image.values() if value.startswith("/")]
+    for folder in sorted({*folders.values(), *replaced}):
         for path in sorted(folder.rglob("*")):
             status = path.lstat()
-            line = f"{path.relative_to(folder)} {status.st_mode} {status.st_size} "
-            # What is generated into the cache is checked by hash, and its time means nothing.
-            timed = not path.is_dir() and folder.name != "rootfs"
-            seen.update((line + (str(status.st_mtime_ns) if timed else "")).encode())
+            time_ns = 0 if path.is_dir() else status.st_mtime_ns
+            line = f"{path} {status.st_mode} {status.st_size} {time_ns}"
+            seen.update(line.encode())
     return seen.hexdigest()

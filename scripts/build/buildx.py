@@ -26,14 +26,9 @@ DEFAULT_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 INDEX_SETTINGS = re.compile(r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|INDEX(_.*)?)")
 
 
-def exporter(engine: Engine, image: str) -> str:
+def exporter(image: str) -> str:
     """Return the output of a build: an image in the engine's store, its layers in zstd."""
-    if engine.containerd_store():
-        return (
-            f"type=image,name={image},compression=zstd,compression-level={ZSTD_LEVEL},unpack=true"
-        )
-    # The classic store keeps layers uncompressed, and the digest is the engine's own.
-    return f"type=docker,name={image}"
+    return f"type=image,name={image},compression=zstd,compression-level={ZSTD_LEVEL},unpack=true"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from scripts.lock.lockfile import Pin, pins, read
 from scripts.lock.pins import entries
 from scripts.models import store
 from scripts.workspace.errors import BadInput
+from scripts.workspace.files import EPOCH, set_content_time
 from scripts.workspace.model import Profile, Workspace
 from scripts.workspace.paths import BUILDS, CACHE, DOCKER, LOCKFILES, ROOT
 
@@ -34,10 +36,40 @@ def groups(workspace: Workspace, profile: Profile) -> dict[str, list[Pin]]:
     found = split(webui, workspace.layers)
     found[WORKER] = lock_pins(f"worker-py{profile.python}")
     found[CLIP] = [pin for pin in webui if pin.name == CLIP_PACKAGE]
+    if without := workspace.layers.keys() - stages():
+        raise BadInput(
+            f"workspace.toml: layers.{min(without)}: docker/Dockerfile has no stage of that name."
+        )
     if profile.source.environment is not None:
         lock = f"{profile.source.environment}-{profile.stack}-py{profile.python}"
         found[SOURCE] = lock_pins(lock)
     return found
+
+
+def stages() -> set[str]:
+    """Return the names of docker/Dockerfile's stages."""
+    text = (DOCKER / "Dockerfile").read_text()
+    return set(re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE))
+
+
+def replaceable() -> set[str]:
+    """Return what `--context` may replace: docker/Dockerfile's stages and contexts."""
+    text = (DOCKER / "Dockerfile").read_text()
+    taken = set(re.findall(r"(?:^FROM |from=)([a-z-]+)", text, re.MULTILINE))
+    return (taken | stages()) - {"image"}
+
+
+def without_git(name: str, folder: Path) -> Path:
+    """Return a replacing folder as it is, or a copy of it when there is a .git below it.
+
+    A checkout's .git is no part of its files, and the address of a remote may hold a token.
+    """
+    if not any(folder.rglob(".git")):
+        return folder
+    copy = BUILDS / "replaced" / name
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+    return copy
 
 
 class Contexts:
@@ -51,8 +83,7 @@ class Contexts:
     def put(self, context: str, files: Mapping[str, Path | str]) -> Path:
         """Make the folder of a context from files, given by path or by content.
 
-        Modes and times are the same on every machine. A file's time follows from its content,
-        because BuildKit takes a file of the same size and time for unchanged.
+        Modes and times are the same on every machine, see `set_content_time`.
         """
         folder = self.folder / context
         folder.mkdir(parents=True)
@@ -63,11 +94,10 @@ class Contexts:
             executable = isinstance(source, Path) and os.access(source, os.X_OK)
             path.write_bytes(content)
             path.chmod(0o755 if executable else 0o644)
-            seconds = int.from_bytes(hashlib.sha256(content).digest()[:3], "big")
-            os.utime(path, (debian.EPOCH + seconds,) * 2)
+            set_content_time(path, hashlib.sha256(content).hexdigest())
         for path in (folder, *folder.rglob("*/")):
             path.chmod(0o755)
-            os.utime(path, (debian.EPOCH,) * 2)
+            os.utime(path, (EPOCH, EPOCH))
         return folder
 
 
@@ -79,7 +109,7 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
     made = {"layouts": contexts.folder / "layouts"}
     wanted = {"debs", "source", "model", "app", "rootfs"} - set(replaced)
 
-    scripts = {name: DOCKER / name for name in ("install-packages", "seal", "make-tokenizer.py")}
+    scripts = {file: DOCKER / file for file in ("install-packages", "seal", "make-tokenizer.py")}
     made["tools"] = contexts.put("tools", {**scripts, "uv": Path(find_uv_bin())})
     build = read(LOCKFILES / "build.txt").body
     locks: dict[str, Path | str] = {}

@@ -12,20 +12,24 @@ from typing import Any
 from scripts.lock import apt
 from scripts.workspace.download import fetch
 from scripts.workspace.errors import Failure
-from scripts.workspace.files import require_space, sha256
+from scripts.workspace.files import EPOCH, require_space, set_content_time, sha256
 from scripts.workspace.paths import CACHE
 
-# 1980-01-01, as in docker/seal.
-EPOCH = 315532800
-# From Debian's package mmdebstrap, unpacked below the workspace like the engine.
+# From Debian's package, unpacked below the workspace like the engine. Debian 12's is a Perl script
+# that runs on newer systems, too.
 MMDEBSTRAP = CACHE / "mmdebstrap"
+MMDEBSTRAP_SUITE = "bookworm"
 
 
 def packages(pins: Mapping[str, Mapping[str, Any]], layer: str) -> list[Path]:
     """Return the .deb files of a layer, downloading what is not there yet."""
     wanted = [pin for pin in pins.values() if layer in pin["layers"]]
     files = [CACHE / "debian" / Path(pin["path"]).name for pin in wanted]
-    missing = [(pin, file) for pin, file in zip(wanted, files, strict=True) if not file.exists()]
+    missing = [
+        (pin, file)
+        for pin, file in zip(wanted, files, strict=True)
+        if not file.exists() or sha256(file) != pin["sha256"]
+    ]
     if missing:
         mirror = apt.mirror()
         with ThreadPoolExecutor(8) as pool:
@@ -92,6 +96,7 @@ def bootstrap(files: list[Path], output: Path) -> None:
     if done.returncode:
         part.unlink(missing_ok=True)
         raise Failure(f"mmdebstrap could not make the root file system:\n{done.stderr.strip()}")
+    set_content_time(part, sha256(part))
     part.rename(output)
 
 
@@ -106,7 +111,7 @@ def _mmdebstrap() -> Path:
     program = MMDEBSTRAP / "usr/bin/mmdebstrap"
     if not program.exists():
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            apt.apt("bookworm")(
+            apt.apt(MMDEBSTRAP_SUITE)(
                 "apt-get",
                 "download",
                 "-qq",

@@ -21,11 +21,11 @@ import docker
 from docker.errors import DockerException
 
 from scripts.lock import apt
-from scripts.workspace.errors import BadInput, Failure
+from scripts.workspace.errors import Failure
 from scripts.workspace.files import exclusive, require_space, write_atomic
 from scripts.workspace.paths import ENGINE, shown
 
-# rewrite-timestamp, without which two builds differ, came with BuildKit 0.13.
+# The oldest that is tried: Debian 13 has it. Named contexts, OCI layouts and zstd work there.
 LEAST_BUILDKIT = (0, 13)
 # Debian 13 has the newest Docker that still runs on Debian 12, except for runc and iptables, which
 # want a newer glibc there.
@@ -60,6 +60,8 @@ PID_FILE = ENGINE / "dockerd.pid"
 LOG = ENGINE / "dockerd.log"
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
+# Set to 1, the embedded engine is taken even where the machine has one of its own.
+EMBEDDED = "SDKILN_EMBEDDED_ENGINE"
 INSTALL_HINT = (
     "Install Docker with buildx (https://docs.docker.com/engine/install), start it, and see that "
     "`docker buildx version` answers; or run as root on Debian or Ubuntu, where sdkiln brings an "
@@ -77,7 +79,8 @@ class Engine:
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which `docker` and buildx speak to this daemon."""
-        made = {**os.environ, "DOCKER_HOST": self.host}
+        # The builder "default" is the daemon itself: another one would keep the image elsewhere.
+        made = {**os.environ, "DOCKER_HOST": self.host, "BUILDX_BUILDER": "default"}
         made.pop("DOCKER_CONTEXT", None)
         if self.embedded:
             made["PATH"] = f"{BIN}:{made['PATH']}"
@@ -134,31 +137,29 @@ def ensure() -> Engine:
 
     Raises Failure when there is none and none can be started; the message says what to do.
     """
-    if own := existing():
+    if os.environ.get(EMBEDDED) != "1" and (own := existing()):
         return own
     return start()
 
 
 def existing() -> Engine | None:
-    """Return the machine's own engine when one answers with a BuildKit that is new enough.
+    """Return the machine's own engine when one answers and can build what we build.
 
-    Raises Failure when the daemon is there but may not be used, or is too old: to start another
-    beside it without a word would hide that.
+    Raises Failure when the daemon is there but may not be used, or lacks something: to start
+    another beside it without a word would hide that.
     """
+    named = os.environ.get("DOCKER_HOST")
     program = shutil.which("docker")
     if program is None:
+        if named:
+            raise Failure("DOCKER_HOST is set, but there is no program docker.", hint=INSTALL_HINT)
         return None
-    host = (
-        os.environ.get("DOCKER_HOST")
-        or _run(
-            [program, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
-        ).stdout.strip()
-    )
+    context = [program, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+    host = named or _run(context).stdout.strip()
     if not host:
         return None
-    socket = Path(host.removeprefix("unix://"))
-    if host.startswith("unix://") and not socket.exists():
-        if os.environ.get("DOCKER_HOST"):
+    if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
+        if named:
             raise Failure(f"DOCKER_HOST names {host}, where nothing is.", hint="Unset or mend it.")
         return None
     try:
@@ -169,18 +170,32 @@ def existing() -> Engine | None:
                 f"the Docker engine at {host} does not let this user in.",
                 hint="Add yourself to its group (usermod -aG docker $USER, then log in again).",
             ) from None
-        if os.environ.get("DOCKER_HOST"):
+        if named:
             raise Failure(f"the Docker engine at {host} does not answer: {error}") from None
         return None
     own = Engine(host, Path(program), embedded=False)
-    shown_by_buildx = _run([program, "buildx", "inspect"], own.environment()).stdout
-    found = re.search(r"^BuildKit(?: version)?:\s*v?(\d+)\.(\d+)", shown_by_buildx, re.MULTILINE)
+    _require_features(own)
+    return own
+
+
+def _require_features(own: Engine) -> None:
+    """Raise Failure when the machine's engine cannot build what we build; say how it could."""
+    instead = f"Or, as root on Debian or Ubuntu, take the embedded engine: {EMBEDDED}=1"
+    said = _run([str(own.program), "buildx", "inspect"], own.environment()).stdout
+    found = re.search(r"^BuildKit(?: version)?:\s*v?(\d+)\.(\d+)", said, re.MULTILINE)
     if found is None or (int(found[1]), int(found[2])) < LEAST_BUILDKIT:
         what = f"BuildKit {found[1]}.{found[2]}" if found else "no buildx"
         raise Failure(
-            f"the Docker engine at {host} has {what}; 0.13 or newer is needed.", hint=INSTALL_HINT
+            f"the Docker engine at {own.host} has {what}; BuildKit 0.13 or newer is needed.",
+            hint=f"{INSTALL_HINT}\n  {instead}",
         )
-    return own
+    if not own.containerd_store():
+        raise Failure(
+            f"the Docker engine at {own.host} keeps images in its classic store, which cannot "
+            "hold what is built here (OCI layouts, zstd layers).",
+            hint='Put {"features": {"containerd-snapshotter": true}} into its daemon.json and '
+            f"restart it.\n  {instead}",
+        )
 
 
 def socket_path() -> Path:
@@ -263,13 +278,15 @@ def _unpack() -> None:
     plugins.mkdir(parents=True, exist_ok=True)
     _link(plugins / "docker-buildx", ROOT_FOLDER / "usr/libexec/docker/cli-plugins/docker-buildx")
     BIN.mkdir(exist_ok=True)
-    libraries = ROOT_FOLDER / "usr/lib/x86_64-linux-gnu"
     for name in ("iptables", "ip6tables"):
         wrapper = BIN / name
+        # By its own place, so that the workspace can be moved.
         wrapper.write_text(
             "#!/bin/sh\n"
-            f"export LD_LIBRARY_PATH={libraries} XTABLES_LIBDIR={libraries}/xtables\n"
-            f'exec {ROOT_FOLDER}/usr/sbin/xtables-nft-multi {name} "$@"\n'
+            'root=$(dirname "$(readlink -f "$0")")/../root\n'
+            "export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu\n"
+            "export XTABLES_LIBDIR=$LD_LIBRARY_PATH/xtables\n"
+            f'exec "$root/usr/sbin/xtables-nft-multi" {name} "$@"\n'
         )
         wrapper.chmod(0o755)
     for folder in ("usr/bin", "usr/sbin"):
@@ -364,7 +381,7 @@ def _end(pid: int, alive: Callable[[], int | None]) -> None:
 
 def status() -> str:
     """Return one line on which engine serves: the machine's, the embedded one, or none."""
-    if own := existing():
+    if os.environ.get(EMBEDDED) != "1" and (own := existing()):
         return f"The machine's own engine at {own.host} is used."
     if pid := running():
         return f"The embedded engine runs: process {pid}, {embedded().host}"
@@ -381,4 +398,4 @@ def _run(
             list(command), env=environment, capture_output=True, text=True, timeout=60
         )
     except subprocess.TimeoutExpired:
-        raise BadInput(f"{' '.join(command)} does not answer within 60 s.") from None
+        raise Failure(f"{' '.join(command)} does not answer within 60 s.") from None

@@ -1,6 +1,6 @@
 """What was built: a record in JSON for each build, and the latest of a profile."""
 
-import subprocess
+import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import write_atomic
+from scripts.workspace.git import git
 from scripts.workspace.paths import BUILDS, ROOT, shown
 
 
@@ -39,7 +40,7 @@ class StepRecord(Frozen):
 class BuildRecord(Frozen):
     """One build of a profile.
 
-    `lock_sha256` is over every lockfile that the profile uses, `inputs_sha256` over everything
+    `lock_sha256` is over all lockfiles, `inputs_sha256` over everything
     that the build was given, `replaced` names the inputs that --context put something else for.
     """
 
@@ -94,13 +95,8 @@ def now() -> str:
 
 def git_state() -> tuple[str, bool]:
     """Return the commit of this checkout and whether it was changed since; '' outside of git."""
-    sha = _git("rev-parse", "HEAD")
-    return sha, bool(_git("status", "--porcelain"))
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    if shutil.which("git") is None:
+        return "", False
+    sha = git("rev-parse", "--verify", "HEAD", folder=ROOT)
+    changed = git("status", "--porcelain", folder=ROOT)
+    return sha.stdout.strip(), bool(changed.stdout.strip())

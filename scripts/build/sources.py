@@ -1,14 +1,11 @@
 """Git sources by commit: from the first origin that has the very commit, without .git."""
 
-import os
-import shutil
-import subprocess
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.workspace.errors import Failure
+from scripts.workspace.git import git
 from scripts.workspace.paths import CACHE
 
 
@@ -24,15 +21,11 @@ def checkout(name: str, commit: str, origins: Sequence[str]) -> Path:
     failures = []
     for origin in origins:
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            repository, files = Path(temporary, "git"), Path(temporary, "files")
-            failure = _fetch(repository, origin, commit)
-            if failure:
+            files = Path(temporary, "files")
+            files.mkdir()
+            if failure := _fetch(Path(temporary), files, origin, commit):
                 failures.append(f"{origin}: {failure}")
                 continue
-            archive = Path(temporary, "files.tar")
-            _git(repository, "archive", f"--output={archive}", commit)
-            with tarfile.open(archive) as tar:
-                tar.extractall(files, filter="data")
             files.rename(folder)
             return folder
     raise Failure(
@@ -42,23 +35,17 @@ def checkout(name: str, commit: str, origins: Sequence[str]) -> Path:
     )
 
 
-def _fetch(repository: Path, origin: str, commit: str) -> str:
-    """Fetch a commit into a new repository; return why that failed, or ''."""
-    if shutil.which("git") is None:
-        return "git is not installed (apt-get install git)"
-    _git(repository, "init", "--quiet", "--bare", str(repository))
+def _fetch(temporary: Path, files: Path, origin: str, commit: str) -> str:
+    """Put the files of a commit into `files`; return why that failed, or ''."""
+    repository = temporary / "git"
+    git("init", "--quiet", "--bare", str(repository), folder=temporary)
+    said = ""
     # One commit where the server gives any by id, as the large hosts do; all of it elsewhere.
-    for depth in (["--depth=1", origin, commit], [origin, "+refs/*:refs/*"]):
-        done = _git(repository, "fetch", "--quiet", *depth)
-        if done.returncode == 0 and _git(repository, "cat-file", "-e", commit).returncode == 0:
-            return ""
-    return done.stderr.strip() or "does not have it"
-
-
-def _git(repository: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    repository.mkdir(parents=True, exist_ok=True)
-    # A private or deleted repository must answer with an error, not ask for a password.
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
-    return subprocess.run(
-        ["git", *arguments], cwd=repository, env=environment, capture_output=True, text=True
-    )
+    for what in (["--depth=1", origin, commit], [origin, "+refs/*:refs/*"]):
+        done = git("fetch", "--quiet", *what, folder=repository)
+        said = done.stderr.strip() or "does not have it"
+        if git("cat-file", "-e", commit, folder=repository).returncode == 0:
+            tree = f"--work-tree={files}"
+            done = git(tree, "checkout", "--quiet", commit, "--", ".", folder=repository)
+            return done.stderr.strip() if done.returncode else ""
+    return said

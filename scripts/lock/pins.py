@@ -20,6 +20,7 @@ from scripts.lock import apt
 from scripts.lock.lockfile import Lockfile, read
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
+from scripts.workspace.git import git
 from scripts.workspace.model import Image, Model, Source, Workspace
 from scripts.workspace.paths import LOCKFILES, ROOT
 
@@ -55,8 +56,7 @@ def compute(path: Path, asked: Mapping[str, str], workspace: Workspace) -> Lockf
 
     Raises Failure when something new must be looked up and cannot be reached.
     """
-    old = entries(path.stem) if path.exists() else {}
-    same = dict(read(path).inputs) if path.exists() else {}
+    old, same = _kept(path)
     kinds: dict[str, tuple[Mapping[str, Any], Callable[[Any], Table]]] = {
         "images": (workspace.images, image),
         "sources": (workspace.sources, source),
@@ -72,6 +72,14 @@ def compute(path: Path, asked: Mapping[str, str], workspace: Workspace) -> Lockf
         kept = name in old and same.get(key) == asked[key] and not generated
         found[name] = old[name] if kept else look_up(record)
     return Lockfile(path, asked, render(found))
+
+
+def _kept(path: Path) -> tuple[dict[str, Table], Mapping[str, str]]:
+    """Return the pins of a lockfile and their inputs; none of a missing or damaged one."""
+    try:
+        return entries(path.stem), read(path).inputs
+    except BadInput:
+        return {}, {}
 
 
 def image(record: Image) -> Table:
@@ -90,11 +98,8 @@ def source(record: Source) -> Table:
         return {"commit": record.ref}
     failures = []
     for origin in record.origins:
-        done = subprocess.run(
-            ["git", "ls-remote", "--exit-code", origin, record.ref, f"{record.ref}^{{}}"],
-            capture_output=True,
-            text=True,
-        )
+        refs = (record.ref, f"{record.ref}^{{}}")
+        done = git("ls-remote", "--exit-code", origin, *refs, folder=ROOT)
         if done.returncode == 0:
             # An annotated tag is listed twice: as itself, and then peeled to its commit.
             lines = sorted(done.stdout.splitlines(), key=lambda line: line.endswith("^{}"))

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -49,22 +50,22 @@ def job(workspace: Workspace, target: Target) -> Job:
         "python": target.python or f">={environment.pythons[0]}",
         "platform": "any" if environment.universal else workspace.lock.platform,
     }
-    inputs |= {shown(file): f"sha256:{sha256(file)}" for file in _included(files)}
+    inputs |= {shown(file): f"sha256:{sha256(file)}" for file in included(files)}
     if base is not None:
         for name, value in job(workspace, base).inputs.items():
             inputs.setdefault(name, value)
     return Job(target, tuple(files), base, inputs)
 
 
-def _included(files: Sequence[Path]) -> list[Path]:
+def included(files: Sequence[Path]) -> list[Path]:
     """Return the files and those that they name with `-r`, at any depth."""
     found: list[Path] = []
     for file in files:
         if not file.exists():
-            raise BadInput(f"workspace.toml names {shown(file)}, which does not exist.")
+            raise BadInput(f"{shown(file)} does not exist, but workspace.toml or an .in file asks.")
         found.append(file)
         names = re.findall(r"^-r\s+(\S+)", file.read_text(), re.MULTILINE)
-        found += _included([file.parent / name for name in names])
+        found += included([file.parent / name for name in names])
     return found
 
 
@@ -74,19 +75,35 @@ def compile_all(jobs: Sequence[Job], workspace: Workspace) -> list[Lockfile]:
     Raises BadInput with the resolver's reason and the .in lines it concerns, or Failure when the
     registry cannot be reached. Nothing is written to lockfiles/.
     """
+    running: list[subprocess.Popen[str]] = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         bodies = Path(folder)
 
         def compiled(each: Job) -> Lockfile:
-            return Lockfile(each.path, each.inputs, _compile(each, workspace, bodies))
+            return Lockfile(each.path, each.inputs, _compile(each, workspace, bodies, running))
 
-        first = list(pool.map(compiled, [each for each in jobs if each.base is None]))
-        for lock in first:
-            (bodies / lock.path.name).write_text(lock.body)
-        return first + list(pool.map(compiled, [each for each in jobs if each.base is not None]))
+        try:
+            first = list(pool.map(compiled, [each for each in jobs if each.base is None]))
+            for lock in first:
+                (bodies / lock.path.name).write_text(lock.body)
+            rest = list(pool.map(compiled, [each for each in jobs if each.base is not None]))
+        except BaseException:
+            # Ctrl-C, or one that failed: the pool would wait for all the others.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                process.kill()
+            raise
+    return first + rest
 
 
-def _compile(each: Job, workspace: Workspace, bodies: Path) -> str:
+def cutoff(as_of: date) -> str:
+    """Return the instant at which the day `as_of` ends in UTC; a bare date would be local time."""
+    return f"{as_of + timedelta(days=1)}T00:00:00Z"
+
+
+def _compile(
+    each: Job, workspace: Workspace, bodies: Path, running: "list[subprocess.Popen[str]]"
+) -> str:
     environment = workspace.environments[each.target.environment]
     command = [
         find_uv_bin(),
@@ -99,7 +116,7 @@ def _compile(each: Job, workspace: Workspace, bodies: Path) -> str:
         # one of the target's version, and then tries to download it, for seconds each time.
         f"--python={sys.executable}",
         "--no-python-downloads",
-        f"--exclude-newer={workspace.lock.as_of.isoformat()}",
+        f"--exclude-newer={cutoff(workspace.lock.as_of)}",
         f"--python-version={each.target.python or environment.pythons[0]}",
         *(["--universal"] if environment.universal else []),
         *([] if environment.universal else [f"--python-platform={workspace.lock.platform}"]),
@@ -116,14 +133,19 @@ def _compile(each: Job, workspace: Workspace, bodies: Path) -> str:
         command += [f"--no-emit-package={pin.name}" for pin in below]
         # Annotations would name the temporary file.
         command += ["--no-annotate"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode == 0:
-        list(pins(done.stdout))
-        return done.stdout
-    raise _explained(each, done.stderr.strip())
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    running.append(process)
+    body, reason = process.communicate()
+    if process.returncode == 0:
+        list(pins(body))  # refuses a lock that is not complete
+        return body
+    raise explained(each, reason.strip())
 
 
-def _explained(each: Job, reason: str) -> Failure:
+def explained(each: Job, reason: str) -> Failure:
+    """Return what to raise for uv's message: BadInput, or Failure when nothing was reached."""
     unreachable = r"error sending request|failed to fetch|dns error|connect|timed out|offline"
     if re.search(unreachable, reason, re.IGNORECASE) and "No solution found" not in reason:
         return Failure(
@@ -141,7 +163,7 @@ def concerned(reason: str, files: Sequence[Path]) -> list[str]:
     """Return `file:line: text` for each line of the .in files that a resolver's reason names."""
     words = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][\w.-]*\w", reason)}
     found = []
-    for file in _included(files):
+    for file in included(files):
         for number, line in enumerate(file.read_text().splitlines(), start=1):
             text = line.split("#")[0].strip()
             try:

@@ -1,5 +1,6 @@
 """The model store: models on disk, each file checked against its pinned hash."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Any
 
 from scripts.lock.pins import entries, generate
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.files import require_space, sha256
+from scripts.workspace.files import EPOCH, require_space, set_content_time, sha256
 from scripts.workspace.model import Model
 from scripts.workspace.paths import CACHE, shown
 
@@ -46,7 +47,11 @@ def folder(name: str, record: Model) -> Path:
                 hint="Try again. If it stays so, the file was replaced: do not build with it.",
             )
         shutil.rmtree(store, ignore_errors=True)
-        made.chmod(0o755)
+        for file in pins["files"]:
+            set_content_time(made / file["path"], file["sha256"])
+        for path in (made, *made.rglob("*/")):
+            path.chmod(0o755)
+            os.utime(path, (EPOCH, EPOCH))
         made.rename(store)
     return store
 

@@ -132,4 +132,6 @@ def say(line: str) -> None:
 
 
 def _terminate(number: int, _frame: object) -> None:
+    # A second one must not interrupt the clean-up that the first began.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + number)

@@ -13,6 +13,19 @@ from pathlib import Path
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import shown
 
+# 1980-01-01, the earliest time that a zip file can hold; docker/seal sets it inside the image.
+EPOCH = 315532800
+
+
+def set_content_time(path: Path, digest: str) -> None:
+    """Give a file a time that follows from its SHA-256, in hexadecimal.
+
+    Files in a build context need the same time on every machine, and another one for another
+    content: BuildKit takes a file of the same size and time for unchanged.
+    """
+    seconds = EPOCH + int(digest[:6], 16)
+    os.utime(path, (seconds, seconds))
+
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` to `path` so that a reader sees the old content or the new, never a part."""

@@ -1,6 +1,7 @@
 """workspace.toml as typed, frozen records, checked as a whole."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache
@@ -26,6 +27,7 @@ Attention = Literal[
 ]
 # A TOML array becomes a tuple: strict mode would ask for a tuple, which TOML has not.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+SuiteName = Literal["attn", "image"]
 PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+$")]
 
 
@@ -150,9 +152,9 @@ class Profile(Record):
 class Bench(Record):
     """What `bench` measures when no --suite is given, in how many rounds, for how many seconds."""
 
-    suites: Names = Field(min_length=1)
+    suites: tuple[SuiteName, ...] = Field(strict=False, min_length=1)
     rounds: int = Field(ge=1)
-    budget_s: Mapping[str, Annotated[float, Field(gt=0, strict=False)]]
+    budget_s: Mapping[SuiteName, Annotated[float, Field(gt=0, strict=False)]]
 
 
 class Workspace(Record):
@@ -241,6 +243,9 @@ def _explain(location: tuple[int | str, ...], details: Any) -> str:
         return f"{key} is no known key.{nearest(str(location[-1]), _fields_at(location[:-1]))}"
     if details["type"] == "missing":
         return f"{key} is missing."
+    if details["type"] == "literal_error":
+        known = re.findall(r"'([^']+)'", details["ctx"]["expected"])
+        return f"{key} cannot be {details['input']!r}.{nearest(str(details['input']), known)}"
     given = "" if isinstance(details["input"], dict) else f" (it is {details['input']!r})"
     return f"{key}: {details['msg'].removeprefix('Value error, ')}{given}."
 
@@ -263,7 +268,12 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
         if name not in known:
             yield f"{key}: there is no {what} {name}.{nearest(name, known)}"
 
+    def absent(key: str, path: str | None) -> Iterator[str]:
+        if path is not None and not (ROOT / path).exists():
+            yield f"{key}: {path} does not exist."
+
     for name, environment in workspace.environments.items():
+        yield from absent(f"environments.{name}.requirements", environment.requirements)
         for stack in environment.stacks:
             yield from unknown(f"environments.{name}.stacks", stack, workspace.stacks, "stack")
         if environment.extends is not None:
@@ -273,6 +283,16 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
                 workspace.environments,
                 "environment",
             )
+            below = workspace.environments.get(environment.extends)
+            if below is not None and below.extends is not None:
+                yield f"environments.{name}.extends: {environment.extends} extends another itself."
+    for name, stack_record in workspace.stacks.items():
+        yield from absent(f"stacks.{name}.requirements", stack_record.requirements)
+    for name, model in workspace.models.items():
+        yield from absent(f"models.{name}.generator", model.generator)
+    for suite in workspace.bench.suites:
+        if suite not in workspace.bench.budget_s:
+            yield f"bench.budget_s says nothing of the suite {suite}."
     used = {stack for each in workspace.environments.values() for stack in each.stacks}
     for stack in workspace.stacks.keys() - used:
         yield f"stacks.{stack}: no environment uses this stack."
@@ -286,6 +306,7 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
         yield from unknown(f"{key}.model", profile.model, workspace.models, "model")
         if profile.base.image is not None:
             yield from unknown(f"{key}.base.image", profile.base.image, workspace.images, "image")
+        yield from absent(f"{key}.source.folder", profile.source.folder)
         for source in profile.source.git:
             yield from unknown(f"{key}.source.git", source, workspace.sources, "source")
         stacked = f"{profile.stack}-py{profile.python}"

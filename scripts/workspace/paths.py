@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = ROOT / "requirements"
 LOCKFILES = ROOT / "lockfiles"
 DOCKER = ROOT / "docker"
 # Everything that is produced, ignored by git. The tests move it away from the user's own.
-WORKSPACE = Path(os.environ.get("SDKILN_WORKSPACE") or ROOT / ".workspace")
+WORKSPACE = (ROOT / (os.environ.get("SDKILN_WORKSPACE") or ".workspace")).resolve()
 CACHE = WORKSPACE / "cache"
 BUILDS = WORKSPACE / "builds"
 ENGINE = WORKSPACE / "engine"

@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from scripts.build.engine import Engine
 from scripts.build.record import BuildRecord
 from scripts.workspace.paths import ROOT, WORKSPACE
 from tests.support.commands import Done
@@ -35,11 +38,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
-def nox(clone: Path, *arguments: str) -> Done:
+def nox(clone: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
+    ours = {"SDKILN_WORKSPACE": str(WORKSPACE), "NO_COLOR": "1"}
     return subprocess.run(
         [clone / "nox", *arguments],
         cwd=clone,
-        env={**os.environ, "SDKILN_WORKSPACE": str(WORKSPACE), "NO_COLOR": "1"},
+        env={**os.environ, **ours, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -64,10 +68,36 @@ def test_the_main_job_locks_builds_and_measures(clone: Path, image: BuildRecord)
     assert all(len(each) >= 6 for each in samples)
 
 
-def test_a_second_lock_changes_nothing(clone: Path) -> None:
+def test_a_lock_that_is_computed_anew_is_the_same_to_the_byte(clone: Path) -> None:
+    """In another time zone, and with every lock of packages gone."""
     before = {path.name: path.read_bytes() for path in (clone / "lockfiles").iterdir()}
-    assert nox(clone, "-s", "lock").returncode == 0
+    for name in ("webui-cu121-py3.11.txt", "worker-py3.10.txt", "sandbox-cu121-py3.11.txt"):
+        (clone / "lockfiles" / name).unlink()
+    (clone / "lockfiles" / "debian.toml").write_text("damaged")
+    done = nox(clone, "-s", "lock", environment={"TZ": "Asia/Tokyo"})
+    assert done.returncode == 0, done.stderr
+    assert "Wrote 4 lockfiles" in done.stdout
     assert {path.name: path.read_bytes() for path in (clone / "lockfiles").iterdir()} == before
+
+
+def test_ctrl_c_leaves_no_container_and_no_process(clone: Path, engine: Engine) -> None:
+    """Through ./nox, as a person presses it: the whole group of processes gets the signal."""
+    process = subprocess.Popen(
+        [clone / "nox", "-s", "bench", "--", "--suite=attn", "--quick"],
+        cwd=clone,
+        env={**os.environ, "SDKILN_WORKSPACE": str(WORKSPACE)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    client = engine.client()
+    deadline = time.monotonic() + 120
+    while not client.containers.list(filters={"label": "sdkiln=bench"}):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) != 0
+    assert not client.containers.list(all=True, filters={"label": "sdkiln=bench"})
 
 
 def test_a_check_that_says_no_names_the_input_and_ends_with_3(clone: Path) -> None:
@@ -107,7 +137,7 @@ def test_a_typo_is_answered_with_the_nearest_and_code_2(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "session", ["lock", "models", "engine", "build", "serve", "bench", "tests"]
+    "session", ["lock", "models", "engine", "build", "serve", "bench", "tests", "lint", "types"]
 )
 def test_every_session_answers_help(clone: Path, session: str) -> None:
     done = nox(clone, "-s", session, "--", "--help")
@@ -128,14 +158,7 @@ def test_the_runpod_profile_says_what_it_cannot_reach(clone: Path) -> None:
         "GIT_CONFIG_KEY_0": "url.http://127.0.0.1:9/.insteadOf",
         "GIT_CONFIG_VALUE_0": "https://github.com/",
     }
-    done = subprocess.run(
-        [clone / "nox", "-s", "build", "--", "--profile=runpod"],
-        cwd=clone,
-        env={**os.environ, **environment, "SDKILN_WORKSPACE": str(WORKSPACE)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = nox(clone, "-s", "build", "--", "--profile=runpod", environment=environment)
     assert done.returncode == 1
     assert "could not be fetched from XpucT/Deliberate" in done.stderr
     assert "--context model=PATH" in done.stderr

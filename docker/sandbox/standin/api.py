@@ -178,9 +178,7 @@ class Api:
         pictures = None
         if images is not None:
             if not images or (len(images) > 1 and len(images) > batch_size):
-                raise RuntimeError(
-                    f"bad number of images passed: {len(images)}; expecting {batch_size} or less"
-                )
+                raise RuntimeError(f"{len(images)} images were given for a batch of {batch_size}")
             batch_size = len(images) if len(images) > 1 else batch_size
             flat = [flatten(image, max(width, 1), max(height, 1)) for image in images]
             pictures = stack(flat, batch_size)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.build import bake
+from scripts.build.contexts import replaceable
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import load
 
@@ -59,7 +60,9 @@ def test_every_context_that_the_dockerfile_takes_is_given() -> None:
     assert taken - stages == contexts(definition("runpod")).keys()
 
 
-@pytest.mark.parametrize("name", [*bake.REPLACEABLE, "py-torch"])
+@pytest.mark.parametrize(
+    "name", ["base", "debs", "source", "model", "app", "py-torch", "tokenizer"]
+)
 def test_a_context_takes_the_place_of_any_input(name: str) -> None:
     assert contexts(definition("sandbox", {name: "/mine"}))[name] == "/mine"
 
@@ -69,9 +72,15 @@ def test_a_replaced_input_is_not_built() -> None:
     assert targets.keys() == {"_common", "image"}
 
 
+def test_every_input_and_every_stage_can_be_replaced() -> None:
+    inputs = {"base", "debs", "source", "model", "app", "tools", "locks"}
+    layers = {"system", "layout", "tokenizer", "py-worker", *load().layers}
+    assert replaceable() == inputs | layers
+
+
 def test_a_folder_and_an_image_are_told_apart(tmp_path: Path) -> None:
     given = [f"source={tmp_path}", "base=python:3.11-slim", "app=oci-layout:///x"]
-    assert bake.replacements(given, {}) == {
+    assert bake.replacements(given, replaceable()) == {
         "source": str(tmp_path),
         "base": "docker-image://python:3.11-slim",
         "app": "oci-layout:///x",
@@ -84,12 +93,15 @@ def test_a_folder_and_an_image_are_told_apart(tmp_path: Path) -> None:
         ("source", "give NAME=PATH or NAME=IMAGE"),
         ("source=", "give NAME=PATH or NAME=IMAGE"),
         ("sorce=/tmp", "there is no input sorce. Did you mean source?"),
-        ("source=/no/such/folder", "the folder /no/such/folder does not exist"),
-        ("source=./nowhere", "the folder ./nowhere does not exist"),
+        ("source=/no/such/folder", "there is no folder /no/such/folder"),
+        ("source=./nowhere:1", "there is no folder ./nowhere:1"),
+        ("source=nowhere/folder", "there is no folder nowhere/folder; an image would have a tag"),
+        ("py-clip=/tmp", "there is no input py-clip"),
+        ("image=/tmp", "there is no input image"),
         (f"source={__file__}", "is a file, not a folder"),
     ],
 )
 def test_a_context_that_cannot_be_is_refused(argument: str, said: str) -> None:
     with pytest.raises(BadInput, match="--context") as failure:
-        bake.replacements([argument], {"py-torch": []})
+        bake.replacements([argument], replaceable())
     assert said in failure.value.message

@@ -45,3 +45,16 @@ def test_a_program_stays_executable(contexts: Contexts, tmp_path: Path) -> None:
     program.chmod(0o700)
     folder = contexts.put("one", {"program": program})
     assert (folder / "program").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_replacing_checkout_comes_without_its_git(contexts: Contexts, tmp_path: Path) -> None:
+    folder = tmp_path / "checkout"
+    for name in (".git/config", "repositories/one/.git/config", "webui.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("https://token@host/")
+    given = module.without_git("source", folder)
+    assert [path.name for path in given.rglob("*") if path.is_file()] == ["webui.py"]
+
+
+def test_a_replacing_folder_without_git_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert module.without_git("source", tmp_path) == tmp_path

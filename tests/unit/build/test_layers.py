@@ -51,3 +51,11 @@ def test_the_profiles_separate_what_moves_apart(name: str) -> None:
     assert "gradio" in members["py-webui"]
     assert "runpod" in members["py-worker"]
     assert members["py-clip"] == {"clip-anytorch"}
+
+
+def test_a_group_without_a_stage_is_refused() -> None:
+    workspace = load()
+    layers = {"py-gradio": ("gradio",), **workspace.layers}
+    changed = workspace.model_copy(update={"layers": layers})
+    with pytest.raises(BadInput, match=r"layers\.py-gradio: docker/Dockerfile has no stage"):
+        groups(changed, changed.profile("sandbox"))

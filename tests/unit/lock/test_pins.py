@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scripts.lock import pins
 from scripts.workspace.errors import BadInput, Failure
-from scripts.workspace.model import Model, Source
+from scripts.workspace.model import Model, Source, load
 
 texts = st.text(max_size=20).filter(lambda text: "\x7f" not in text)
 keys = st.text("abcdefghijk-0123456789.+", min_size=1)
@@ -83,3 +83,17 @@ def test_a_generator_that_fails_is_bad_input(tmp_path: Path) -> None:
     script.write_text("raise SystemExit('out of clay')\n")
     with pytest.raises(BadInput, match="out of clay"):
         pins.model(Model(checkpoint="x", generator=str(script)))
+
+
+def test_a_damaged_lockfile_of_what_can_be_computed_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pins, "LOCKFILES", tmp_path)
+    workspace = load()
+    commits = {name: each for name, each in workspace.sources.items() if len(each.ref) == 40}
+    changed = workspace.model_copy(update={"sources": commits})
+    path = tmp_path / "sources.toml"
+    asked = pins.inputs(changed)[path]
+    made = pins.compute(path, asked, changed)
+    path.write_text(made.text() + "damage\n")
+    assert pins.compute(path, asked, changed) == made

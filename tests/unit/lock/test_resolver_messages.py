@@ -1,5 +1,6 @@
 """What a person is told when the resolver says no."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def job(in_file: Path) -> resolve.Job:
 
 
 def test_a_conflict_shows_the_reason_and_the_lines_it_concerns(in_file: Path) -> None:
-    failure = resolve._explained(job(in_file), CONFLICT)
+    failure = resolve.explained(job(in_file), CONFLICT)
     assert isinstance(failure, BadInput)
     assert "webui-py3.11 cannot be resolved" in failure.message
     assert "depends on torch==2.1.2" in failure.message
@@ -38,12 +39,12 @@ def test_a_conflict_shows_the_reason_and_the_lines_it_concerns(in_file: Path) ->
 
 def test_a_line_that_is_no_requirement_is_shown(in_file: Path) -> None:
     in_file.write_text("numpy\ntorch=2.0\n")
-    failure = resolve._explained(job(in_file), "error: Couldn't parse requirement in `webui.in`")
+    failure = resolve.explained(job(in_file), "error: Couldn't parse requirement in `webui.in`")
     assert f"{in_file}:2: torch=2.0" in failure.message
 
 
 def test_a_registry_out_of_reach_is_no_fault_of_the_inputs(in_file: Path) -> None:
-    failure = resolve._explained(job(in_file), "error: error sending request for url (...)")
+    failure = resolve.explained(job(in_file), "error: error sending request for url (...)")
     assert isinstance(failure, Failure)
     assert failure.code == 1
     assert "could not be reached" in failure.message
@@ -51,4 +52,8 @@ def test_a_registry_out_of_reach_is_no_fault_of_the_inputs(in_file: Path) -> Non
 
 def test_included_files_are_inputs_too(in_file: Path, tmp_path: Path) -> None:
     (tmp_path / "dev.in").write_text("-r webui.in\npytest\n")
-    assert resolve._included([tmp_path / "dev.in"]) == [tmp_path / "dev.in", in_file]
+    assert resolve.included([tmp_path / "dev.in"]) == [tmp_path / "dev.in", in_file]
+
+
+def test_the_cutoff_is_an_instant_in_utc_whatever_the_time_zone_here() -> None:
+    assert resolve.cutoff(date(2026, 11, 30)) == "2026-12-01T00:00:00Z"

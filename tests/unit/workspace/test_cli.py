@@ -28,6 +28,12 @@ def test_an_argument_of_a_command_that_was_not_chosen_is_refused() -> None:
         cli.parse("lock", ["--suite", "attn"], ["lock", "build"])
 
 
+def test_linters_take_no_arguments_and_pass_over_a_neighbours() -> None:
+    assert cli.parse("lint", ["unit"], ["lint", "types", "tests"]).verbose is False
+    with pytest.raises(BadInput, match="no chosen command knows unit"):
+        cli.parse("lint", ["unit"], ["lint", "types"])
+
+
 def test_an_abbreviation_is_no_argument() -> None:
     with pytest.raises(BadInput, match="no chosen command knows --che"):
         cli.parse("lock", ["--che"], ["lock"])

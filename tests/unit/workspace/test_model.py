@@ -73,6 +73,16 @@ def test_a_stack_that_no_target_uses_is_refused() -> None:
         ('"k-diffusion", "blip"]', '"k-difusion", "blip"]', "Did you mean k-diffusion?"),
         ('python = "3.11"\nstack', 'python = "3.12"\nstack', "no environment gives the lock webui"),
         ('extends = "webui"', 'extends = "webiu"', "Did you mean webui?"),
+        ('extends = "webui"', 'extends = "sandbox"', "sandbox extends another itself"),
+        ('folder = "docker/sandbox"', 'folder = "docker/sandbx"', "docker/sandbx does not exist"),
+        (
+            '"docker/sandbox/tiny_model.py"',
+            '"docker/tiny.py"',
+            "generator: docker/tiny.py does not",
+        ),
+        ('"requirements/worker.in"', '"worker.in"', "worker.requirements: worker.in does not"),
+        ('suites = ["attn"', 'suites = ["atn"', "cannot be 'atn'. Did you mean attn?"),
+        ('attention = "sdp"', 'attention = "sdpp"', "cannot be 'sdpp'. Did you mean sdp?"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_refused(old: str, new: str, said: str) -> None:

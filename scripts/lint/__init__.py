@@ -1,0 +1,1 @@
+"""Check style: ruff, shellcheck, hadolint."""

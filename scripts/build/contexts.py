@@ -95,7 +95,7 @@ class Contexts:
             path.write_bytes(content)
             path.chmod(0o755 if executable else 0o644)
             set_content_time(path, hashlib.sha256(content).hexdigest())
-        for path in (folder, *folder.rglob("*/")):
+        for path in filter(Path.is_dir, (folder, *folder.rglob("*"))):
             path.chmod(0o755)
             os.utime(path, (EPOCH, EPOCH))
         return folder

@@ -7,7 +7,8 @@ from scripts.workspace.model import Attention, Workspace
 # The flag that selects each optimization in AUTOMATIC1111 (modules/shared_items and cmd_args).
 FLAGS: dict[Attention, tuple[str, ...]] = {
     "auto": (),
-    "xformers": ("--xformers",),
+    # Both: where xformers cannot run, the web UI takes the next that has a flag.
+    "xformers": ("--xformers", "--opt-sdp-attention"),
     "sdp": ("--opt-sdp-attention",),
     "sdp-no-mem": ("--opt-sdp-no-mem-attention",),
     "sub-quad": ("--opt-sub-quad-attention",),
@@ -41,7 +42,7 @@ def render(workspace: Workspace, profile: str) -> str:
             DATA,
             "--ui-settings-file",
             f"{DATA}/settings.json",
-            *FLAGS[launch.attention],
+            *FLAGS[chosen.attention],
             *launch.options,
             *chosen.options,
         ],

@@ -49,7 +49,7 @@ def folder(name: str, record: Model) -> Path:
         shutil.rmtree(store, ignore_errors=True)
         for file in pins["files"]:
             set_content_time(made / file["path"], file["sha256"])
-        for path in (made, *made.rglob("*/")):
+        for path in filter(Path.is_dir, (made, *made.rglob("*"))):
             path.chmod(0o755)
             os.utime(path, (EPOCH, EPOCH))
         made.rename(store)

@@ -100,7 +100,6 @@ class Launch(Record):
     """How the web UI is started in the image; times in seconds."""
 
     port: int = Field(ge=1, le=65535)
-    attention: Attention
     options: Names
     ready_timeout_s: float = Field(gt=0, strict=False)
     stop_timeout_s: float = Field(gt=0, strict=False)
@@ -146,6 +145,7 @@ class Profile(Record):
     base: Base
     source: WebuiSource
     model: str
+    attention: Attention
     options: Names = ()
 
 

@@ -35,7 +35,7 @@ def test_modes_and_times_do_not_depend_on_the_machine(contexts: Contexts) -> Non
 
 def test_another_content_of_the_same_size_has_another_time(contexts: Contexts) -> None:
     one = states(contexts.put("one", {"a": "text"}))
-    other = states(contexts.put("other", {"a": "text"}))
+    other = states(contexts.put("other", {"a": "tent"}))
     assert one["a"] != other["a"]
 
 

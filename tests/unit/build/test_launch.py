@@ -11,8 +11,8 @@ from scripts.workspace.model import Attention, Workspace, load
 
 def rendered(profile: str, attention: Attention = "sdp") -> WorkerLaunch:
     workspace = load()
-    chosen = workspace.launch.model_copy(update={"attention": attention})
-    changed: Workspace = workspace.model_copy(update={"launch": chosen})
+    chosen = workspace.profile(profile).model_copy(update={"attention": attention})
+    changed: Workspace = workspace.model_copy(update={"profiles": {profile: chosen}})
     return WorkerLaunch.model_validate(json.loads(launch.render(changed, profile)))
 
 
@@ -37,3 +37,8 @@ def test_each_attention_has_its_flag(attention: Attention) -> None:
 def test_the_checkpoint_is_the_models_own() -> None:
     argv = rendered("runpod").argv
     assert argv[argv.index("--ckpt") + 1] == "/models/Deliberate_v6.safetensors"
+
+
+def test_the_deployed_worker_takes_xformers_and_sdp_where_that_cannot_run() -> None:
+    argv = json.loads(launch.render(load(), "runpod"))["argv"]
+    assert {"--xformers", "--opt-sdp-attention"} <= set(argv)

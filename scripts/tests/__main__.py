@@ -1,6 +1,7 @@
 """`./nox -s tests`: pytest on the chosen folders of tests/."""
 
 import argparse
+import signal
 import sys
 
 import pytest
@@ -12,6 +13,8 @@ from scripts.workspace.paths import ROOT
 
 def main(args: argparse.Namespace) -> int:
     """Run the unit tests on every core, and then, one at a time, those that share an engine."""
+    # pytest takes down its fixtures after Ctrl-C, but a SystemExit for the failure of one test.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     kinds = [kind for kind in KINDS if kind in (args.kinds or KINDS)]
     chosen = [*(["-k", args.k] if args.k else []), *(["-x"] if args.x else [])]
     if "unit" in kinds:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from rich.console import Console
@@ -146,11 +147,12 @@ def show(lines: Iterable[str], steps: Steps, console: Console) -> None:
             for step in filter(_worth_a_line, steps.feed(event)):
                 console.print(_line(step), highlight=False, soft_wrap=True)
         return
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
+    # Drawn anew four times a second: a long step is seen to run also while BuildKit says nothing.
+    running = partial(_running, steps, console.width)
+    with Live(get_renderable=running, console=console, transient=True) as live:
         for event in events(lines):
             for step in filter(_worth_a_line, steps.feed(event)):
                 live.console.print(_line(step), highlight=False, soft_wrap=True)
-            live.update(_running(steps, console.width))
 
 
 def _worth_a_line(step: Step) -> bool:
@@ -166,7 +168,7 @@ def _line(step: Step) -> Text:
 def _running(steps: Steps, width: int) -> Text:
     now = datetime.now().astimezone()
     lines = []
-    for step in steps:
+    for step in list(steps):
         if step.state == "running":
             lines.append(f"{step.seconds(now):>7.0f} s  {step.title}"[: width - 1])
             if step.log:

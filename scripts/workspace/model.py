@@ -290,7 +290,8 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
         yield from absent(f"stacks.{name}.requirements", stack_record.requirements)
     for name, model in workspace.models.items():
         yield from absent(f"models.{name}.generator", model.generator)
-    for suite in workspace.bench.suites:
+    # --suite may name any of them, not only those that run without it.
+    for suite in get_args(SuiteName):
         if suite not in workspace.bench.budget_s:
             yield f"bench.budget_s says nothing of the suite {suite}."
     used = {stack for each in workspace.environments.values() for stack in each.stacks}

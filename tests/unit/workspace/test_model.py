@@ -82,6 +82,7 @@ def test_a_stack_that_no_target_uses_is_refused() -> None:
         ),
         ('"requirements/worker.in"', '"worker.in"', "worker.requirements: worker.in does not"),
         ('suites = ["attn"', 'suites = ["atn"', "cannot be 'atn'. Did you mean attn?"),
+        (", image = 40 }", " }", "bench.budget_s says nothing of the suite image"),
         ('attention = "sdp"', 'attention = "sdpp"', "cannot be 'sdpp'. Did you mean sdp?"),
     ],
 )

@@ -58,13 +58,13 @@ def job(workspace: Workspace, target: Target) -> Job:
 
 
 def included(files: Sequence[Path]) -> list[Path]:
-    """Return the files and those that they name with `-r`, at any depth."""
+    """Return the files and those that they name with `-r` or `-c`, at any depth."""
     found: list[Path] = []
     for file in files:
         if not file.exists():
             raise BadInput(f"{shown(file)} does not exist, but workspace.toml or an .in file asks.")
         found.append(file)
-        names = re.findall(r"^-r\s+(\S+)", file.read_text(), re.MULTILINE)
+        names = re.findall(r"^-[rc]\s+(\S+)", file.read_text(), re.MULTILINE)
         found += included([file.parent / name for name in names])
     return found
 

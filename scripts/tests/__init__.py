@@ -1,1 +1,1 @@
-"""Run the tests: unit (fast, no network, no engine), engine, image and e2e."""
+"""Run the tests: unit (fast, no network, no engine), registry, engine, image and e2e."""

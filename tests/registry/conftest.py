@@ -1,0 +1,1 @@
+"""Tests that ask the real package registry: locks, their verification, their installation."""

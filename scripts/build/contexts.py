@@ -12,29 +12,24 @@ from uv import find_uv_bin
 from scripts.build import debian, sources
 from scripts.build.launch import render
 from scripts.build.layers import split
-from scripts.lock.lockfile import Pin, pins, read
+from scripts.lock.lockfile import Pin, locked
 from scripts.lock.pins import entries
 from scripts.models import store
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import EPOCH, set_content_time
 from scripts.workspace.model import Profile, Workspace
-from scripts.workspace.paths import BUILDS, CACHE, DOCKER, LOCKFILES, ROOT
+from scripts.workspace.paths import BUILDS, CACHE, DOCKER, ROOT
 
 # The layer groups that are not of the webui environment.
 WORKER, CLIP, SOURCE = "py-worker", "py-clip", "py-source"
 CLIP_PACKAGE = "clip-anytorch"
 
 
-def lock_pins(name: str) -> list[Pin]:
-    """Return the packages of a lock, e.g. `worker-py3.11`."""
-    return list(pins(read(LOCKFILES / f"{name}.txt").body))
-
-
 def groups(workspace: Workspace, profile: Profile) -> dict[str, list[Pin]]:
     """Return the packages of each layer group of a profile."""
-    webui = lock_pins(f"webui-{profile.stack}-py{profile.python}")
+    webui = locked(f"webui-{profile.stack}-py{profile.python}")
     found = split(webui, workspace.layers)
-    found[WORKER] = lock_pins(f"worker-py{profile.python}")
+    found[WORKER] = locked(f"worker-py{profile.python}")
     found[CLIP] = [pin for pin in webui if pin.name == CLIP_PACKAGE]
     if without := workspace.layers.keys() - stages():
         raise BadInput(
@@ -42,7 +37,7 @@ def groups(workspace: Workspace, profile: Profile) -> dict[str, list[Pin]]:
         )
     if profile.source.environment is not None:
         lock = f"{profile.source.environment}-{profile.stack}-py{profile.python}"
-        found[SOURCE] = lock_pins(lock)
+        found[SOURCE] = locked(lock)
     return found
 
 
@@ -111,7 +106,7 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
 
     scripts = {file: DOCKER / file for file in ("install-packages", "seal", "make-tokenizer.py")}
     made["tools"] = contexts.put("tools", {**scripts, "uv": Path(find_uv_bin())})
-    build = read(LOCKFILES / "build.txt").body
+    build = "".join(pin.text for pin in locked("build"))
     locks: dict[str, Path | str] = {}
     for group, packages in groups(workspace, profile).items():
         locks[f"{group}/packages.txt"] = "".join(pin.text for pin in packages)

@@ -4,13 +4,14 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.workspace.errors import BadInput
-from scripts.workspace.paths import shown
+from scripts.workspace.paths import LOCKFILES, shown
 
 TITLE = "# Made by `./nox -s lock`. Do not edit: change the inputs and lock again."
 INPUT = "# input: "
@@ -81,29 +82,85 @@ def changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class File:
+    """The file that a target installs of a package; `size` in bytes, `uploaded` in UTC."""
+
+    name: str
+    size: int
+    uploaded: date
+
+
+@dataclass(frozen=True)
 class Pin:
-    """One package of a lock: its canonical name, its version, and its lines as they stand."""
+    """One package of a lock, by its canonical name.
+
+    `requirement` is the line without hashes, `via` what asks for the package: other packages, and
+    .in files as `-r FILE`. A universal lock names no `file`: there is one for each platform.
+    """
 
     name: str
     version: str
+    requirement: str
     hashes: tuple[str, ...]
-    text: str
+    via: tuple[str, ...] = ()
+    file: File | None = None
+
+    @property
+    def text(self) -> str:
+        """What an installer reads."""
+        return (
+            " \\\n".join([self.requirement, *(f"    --hash={each}" for each in self.hashes)]) + "\n"
+        )
+
+    @property
+    def entry(self) -> str:
+        """What the lockfile holds: the text, and as comments what a person asks about it."""
+        notes = [f"    # via {each}\n" for each in self.via]
+        if self.file is not None:
+            notes.append(
+                f"    # file {self.file.name} {self.file.size} bytes {self.file.uploaded}\n"
+            )
+        return self.text + "".join(notes)
 
 
 def pins(body: str) -> Iterator[Pin]:
-    """Yield the packages of a requirements lock, in order.
+    """Yield the packages of a requirements lock, as `uv pip compile` or `Pin.entry` writes it.
 
     Raises BadInput for one that is not pinned with `==` or has no hash: pip and uv would refuse
     it in a build that takes minutes to get there.
     """
-    code = [line for line in body.splitlines() if line and not line.lstrip().startswith("#")]
-    for entry in re.split(r"\n(?=\S)", "\n".join(code)):
-        if not entry:
-            continue
-        head, *rest = re.split(r"\s*\\\n\s*", entry)
+    lines = [line for line in body.splitlines() if line and not line.startswith("#")]
+    for entry in re.split(r"\n(?=\S)", "\n".join(lines)):
+        if entry:
+            yield _pin([line.strip().removesuffix("\\").strip() for line in entry.split("\n")])
+
+
+def _pin(lines: list[str]) -> Pin:
+    head = lines[0]
+    try:
         requirement = Requirement(head)
-        versions = [each.version for each in requirement.specifier if each.operator == "=="]
-        hashes = tuple(part.strip().removeprefix("--hash=") for part in rest if "--hash=" in part)
-        if len(versions) != 1 or not hashes:
-            raise BadInput(f"the lock holds {head!r}, which is not pinned by version and hash.")
-        yield Pin(canonicalize_name(requirement.name), versions[0], hashes, entry + "\n")
+    except InvalidRequirement:
+        raise BadInput(f"the lock holds {head!r}, which is no package with a version.") from None
+    versions = [each.version for each in requirement.specifier if each.operator == "=="]
+    hashes = tuple(line.removeprefix("--hash=") for line in lines[1:] if line.startswith("--hash="))
+    if len(versions) != 1 or not hashes:
+        raise BadInput(f"the lock holds {head!r}, which is not pinned by version and hash.")
+    # uv writes one reason behind `# via`, and several below it.
+    notes = [line.removeprefix("#").strip() for line in lines[1:] if line.startswith("#")]
+    files = [note.split()[1:] for note in notes if note.startswith("file ")]
+    reasons = [note.removeprefix("via").strip() for note in notes if not note.startswith("file ")]
+    return Pin(
+        name=canonicalize_name(requirement.name),
+        version=versions[0],
+        requirement=head,
+        hashes=hashes,
+        via=tuple(reason for reason in reasons if reason),
+        file=File(files[0][0], int(files[0][1]), date.fromisoformat(files[0][3]))
+        if files
+        else None,
+    )
+
+
+def locked(name: str) -> list[Pin]:
+    """Return the packages of a lockfile, e.g. `worker-py3.11`."""
+    return list(pins(read(LOCKFILES / f"{name}.txt").body))

@@ -1,24 +1,31 @@
-"""Python environments: each target compiled by uv, side by side."""
+"""Python environments: each target resolved by uv, side by side."""
 
+import os
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from uv import find_uv_bin
 
-from scripts.lock.lockfile import Lockfile, pins
+from scripts.lock import releases
+from scripts.lock.complete import Resolved, problems
+from scripts.lock.lockfile import File, Lockfile, Pin, locked, pins
+from scripts.lock.uv import Refused, Uv, cutoff
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
-from scripts.workspace.model import Target, Workspace
+from scripts.workspace.model import Lock, Target, Workspace
 from scripts.workspace.paths import LOCKFILES, ROOT, shown
+
+# The environment whose lock holds what builds sdists.
+BUILD = "build"
+# Changed when the same answer of the resolver is written differently.
+FORMAT = "2"
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,9 @@ def job(workspace: Workspace, target: Target) -> Job:
     elif target.stack is not None:
         files.append(ROOT / workspace.stacks[target.stack].requirements)
     inputs = {
+        "format": FORMAT,
         "as_of": workspace.lock.as_of.isoformat(),
+        **{f"as_of.{name}": day.isoformat() for name, day in workspace.lock.ahead.items()},
         "python": target.python or f">={environment.pythons[0]}",
         "platform": "any" if environment.universal else workspace.lock.platform,
     }
@@ -69,79 +78,167 @@ def included(files: Sequence[Path]) -> list[Path]:
     return found
 
 
+def cutoffs(lock: Lock) -> dict[str, datetime]:
+    """Return the instant from which on nothing is considered, by package; `*` for all others."""
+    ahead = {str(canonicalize_name(name)): cutoff(day) for name, day in lock.ahead.items()}
+    return {"*": cutoff(lock.as_of), **ahead}
+
+
 def compile_all(jobs: Sequence[Job], workspace: Workspace) -> list[Lockfile]:
-    """Compile every job, two kinds in turn: those that lie on another lock come last.
+    """Resolve every job, side by side; those that lie on another lock wait for it.
 
-    Raises BadInput with the resolver's reason and the .in lines it concerns, or Failure when the
-    registry cannot be reached. Nothing is written to lockfiles/.
+    Raises BadInput with the resolver's reason and the .in lines it concerns, or for a lock that
+    would not be complete, and Failure when the registry cannot be reached. Nothing is written.
     """
-    running: list[subprocess.Popen[str]] = []
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
-        bodies = Path(folder)
-
-        def compiled(each: Job) -> Lockfile:
-            return Lockfile(each.path, each.inputs, _compile(each, workspace, bodies, running))
-
-        try:
-            first = list(pool.map(compiled, [each for each in jobs if each.base is None]))
-            for lock in first:
-                (bodies / lock.path.name).write_text(lock.body)
-            rest = list(pool.map(compiled, [each for each in jobs if each.base is not None]))
-        except BaseException:
-            # Ctrl-C, or one that failed: the pool would wait for all the others.
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:
-                process.kill()
-            raise
-    return first + rest
-
-
-def cutoff(as_of: date) -> str:
-    """Return the instant at which the day `as_of` ends in UTC; a bare date would be local time."""
-    return f"{as_of + timedelta(days=1)}T00:00:00Z"
+    limits = cutoffs(workspace.lock)
+    # A cold resolution waits for the network half of its time.
+    places = 2 * (os.cpu_count() or 1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ThreadPoolExecutor(max_workers=max(1, len(jobs))) as threads,
+        Uv(Path(folder), max(limits.values()), places) as uv,
+    ):
+        resolver = _Resolver(workspace, uv, Path(folder), limits)
+        waiting: dict[str, Future[Resolved]] = {}
+        for each in _in_turn(jobs):
+            waiting[each.target.name] = threads.submit(
+                resolver.resolve, each, waiting.get(_after(each, jobs))
+            )
+        found = {name: future.result() for name, future in waiting.items()}
+        build = found[BUILD].pins if BUILD in found else locked(BUILD)
+        for each in jobs:
+            resolver.judge(each, found[each.target.name], build)
+    return [_lockfile(each, found[each.target.name], workspace) for each in jobs]
 
 
-def _compile(
-    each: Job, workspace: Workspace, bodies: Path, running: "list[subprocess.Popen[str]]"
-) -> str:
-    environment = workspace.environments[each.target.environment]
-    command = [
-        find_uv_bin(),
-        "pip",
-        "compile",
-        "--quiet",
-        "--generate-hashes",
-        "--no-header",
-        # The interpreter at hand reads the metadata of sdists; without these two, uv searches for
-        # one of the target's version, and then tries to download it, for seconds each time.
-        f"--python={sys.executable}",
-        "--no-python-downloads",
-        f"--exclude-newer={cutoff(workspace.lock.as_of)}",
-        f"--python-version={each.target.python or environment.pythons[0]}",
-        *(["--universal"] if environment.universal else []),
-        *([] if environment.universal else [f"--python-platform={workspace.lock.platform}"]),
-        *[shown(file) for file in each.files],
-    ]
+def _in_turn(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs so that each comes behind the one that it waits for."""
+    return sorted(jobs, key=lambda each: (each.base is not None, -len(included(each.files))))
+
+
+def _after(each: Job, jobs: Sequence[Job]) -> str:
+    """Return the name of the target that a job waits for, or nothing.
+
+    It waits for the lock that it extends. It also waits for a job that asks for the same pages,
+    which are then there: that of another Python or stack, or one whose .in files include its own.
+    """
     if each.base is not None:
-        beneath = bodies / f"{each.base.name}.txt"
-        if not beneath.exists():
-            beneath = LOCKFILES / beneath.name
-        constraints = bodies / f"{each.target.name}.constraints"
-        below = list(pins(beneath.read_text()))
+        return each.base.name
+    own = set(included(each.files[:1]))
+    for other in _in_turn(jobs):
+        if other == each:
+            return ""
+        if own <= set(included(other.files)):
+            return other.target.name
+    return ""
+
+
+@dataclass(frozen=True)
+class _Resolver:
+    workspace: Workspace
+    uv: Uv
+    folder: Path
+    limits: Mapping[str, datetime]
+
+    def resolve(self, each: Job, after: "Future[Resolved] | None") -> Resolved:
+        """Return the packages of a job, once the one that it builds on is there."""
+        if after is not None:
+            after.result()
+        environment = self.workspace.environments[each.target.environment]
+        below = _below(each, self.folder)
+        common = [
+            "pip",
+            "compile",
+            "--no-header",
+            # The interpreter at hand reads the metadata of sdists; without these two, uv searches
+            # for one of the target's version, and tries to download it, for seconds each time.
+            f"--python={sys.executable}",
+            "--no-python-downloads",
+            f"--python-version={each.target.python or environment.pythons[0]}",
+            f"--exclude-newer={self.limits['*'].isoformat()}",
+            *[
+                f"--exclude-newer-package={name}={limit.isoformat()}"
+                for name, limit in self.limits.items()
+                if name != "*"
+            ],
+            *(
+                ["--universal"]
+                if environment.universal
+                else [f"--python-platform={self.workspace.lock.platform}"]
+            ),
+        ]
+        constraints = self.folder / f"{each.target.name}.constraints"
         constraints.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in below))
-        command += [f"--constraints={constraints}"]
-        command += [f"--no-emit-package={pin.name}" for pin in below]
-        # Annotations would name the temporary file.
-        command += ["--no-annotate"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        try:
+            body, said = self.uv(
+                [
+                    *common,
+                    "--generate-hashes",
+                    *([f"--constraints={constraints}"] if below else []),
+                    *[f"--no-emit-package={pin.name}" for pin in below],
+                    *[shown(file) for file in each.files],
+                ]
+            )
+            made = [_without(pin, str(constraints)) for pin in pins(body)]
+            lock = self.folder / f"{each.target.name}.txt"
+            lock.write_text("".join(pin.text for pin in [*below, *made]))
+            # The lock resolved again, with what its packages depend on: anything that this adds
+            # is missing. The answer names every file with its size and date.
+            pylock, _ = self.uv([*common, "--format=pylock.toml", str(lock)])
+        except Refused as reason:
+            raise explained(each, str(reason)) from None
+        return Resolved(
+            pins=made,
+            releases=releases.read(pylock),
+            below=frozenset(pin.name for pin in below),
+            yanked=dict(re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", said)),
+            pythons=environment.pythons if environment.universal else (each.target.python,),
+            universal=environment.universal,
+        )
+
+    def judge(self, each: Job, resolved: Resolved, build: Sequence[Pin]) -> None:
+        """Raise BadInput with every reason to reject a lock."""
+        if found := list(problems(resolved, self.workspace, self.limits, build)):
+            listed = "\n".join(f"  {problem}" for problem in found)
+            lines = "".join(f"\n  {line}" for line in concerned(listed, each.files))
+            raise BadInput(
+                f"{shown(each.path)} would not be complete:\n{listed}{lines}",
+                hint="Nothing was written. Change the lines above, or as_of in workspace.toml.",
+            )
+
+
+def _below(each: Job, folder: Path) -> list[Pin]:
+    """Return the packages of the lock that a job extends: as resolved now, or as they stand."""
+    if each.base is None:
+        return []
+    made = folder / f"{each.base.name}.txt"
+    return list(pins(made.read_text())) if made.exists() else locked(each.base.name)
+
+
+def _without(pin: Pin, constraints: str) -> Pin:
+    # A temporary file is nobody's reason.
+    return replace(pin, via=tuple(each for each in pin.via if each != f"-c {constraints}"))
+
+
+def _lockfile(each: Job, resolved: Resolved, workspace: Workspace) -> Lockfile:
+    return Lockfile(
+        each.path, each.inputs, "".join(pin.entry for pin in _with_files(resolved, workspace))
     )
-    running.append(process)
-    body, reason = process.communicate()
-    if process.returncode == 0:
-        list(pins(body))  # refuses a lock that is not complete
-        return body
-    raise explained(each, reason.strip())
+
+
+def _with_files(resolved: Resolved, workspace: Workspace) -> Iterable[Pin]:
+    files = {
+        release.name: releases.installed(release, resolved.pythons[0], workspace.lock.platform)
+        for release in resolved.releases
+        if not resolved.universal
+    }
+    for pin in resolved.pins:
+        file = files.get(pin.name)
+        yield (
+            pin
+            if file is None
+            else replace(pin, file=File(file.name, file.size, file.uploaded.date()))
+        )
 
 
 def explained(each: Job, reason: str) -> Failure:

@@ -38,10 +38,11 @@ class Record(BaseModel):
 
 
 class Lock(Record):
-    """How the locks are computed."""
+    """How the locks are computed; `ahead` are packages with a later cutoff of their own."""
 
     as_of: date
-    platform: str
+    platform: str = Field(pattern=r"^\w+-manylinux_2_\d+$")
+    ahead: Mapping[str, date] = {}
 
 
 class Stack(Record):
@@ -178,6 +179,10 @@ class Workspace(Record):
             return self.profiles[name]
         raise BadInput(f"there is no profile {name}.{nearest(name, self.profiles)}")
 
+    def at(self, day: date) -> "Workspace":
+        """Return the same workspace with another cutoff for every package."""
+        return self.model_copy(update={"lock": Lock(as_of=day, platform=self.lock.platform)})
+
 
 class Target(Record):
     """One lock to compute: an environment x stack x Python."""
@@ -203,7 +208,7 @@ def targets(workspace: Workspace) -> list[Target]:
         )
         for name, environment in workspace.environments.items()
         for stack in environment.stacks or (None,)
-        for python in environment.pythons
+        for python in (environment.pythons[:1] if environment.universal else environment.pythons)
     ]
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from docker.models.containers import Container
 
-from scripts.build.contexts import lock_pins
 from scripts.build.engine import Engine
 from scripts.build.record import BuildRecord
+from scripts.lock.lockfile import locked
 from tests.support.containers import python, strict
 
 INSTALLED = """
@@ -25,8 +25,8 @@ print(json.dumps({re.sub("[-_.]+", "-", d.metadata["Name"]).lower(): d.version f
     ],
 )
 def test_an_environment_is_exactly_its_lock(webui: Container, interpreter: str, lock: str) -> None:
-    locked = {pin.name: pin.version for pin in lock_pins(lock)}
-    assert json.loads(python(webui, INSTALLED, interpreter)) == locked
+    expected = {pin.name: pin.version for pin in locked(lock)}
+    assert json.loads(python(webui, INSTALLED, interpreter)) == expected
 
 
 def test_the_user_is_a_number_and_not_root(engine: Engine, image: BuildRecord) -> None:

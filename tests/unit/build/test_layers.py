@@ -14,7 +14,7 @@ names = st.lists(st.text("abc-", min_size=1, max_size=6), unique=True, min_size=
 
 
 def pin(name: str) -> Pin:
-    return Pin(name, "1", ("sha256:0",), f"{name}==1\n")
+    return Pin(name, "1", f"{name}==1", ("sha256:0",))
 
 
 @given(names=names)

@@ -2,9 +2,9 @@
 
 import re
 
-from scripts.build.contexts import lock_pins
 from scripts.lock import pins, resolve
 from scripts.lock.__main__ import stale
+from scripts.lock.lockfile import locked
 from scripts.workspace.model import load, targets
 from scripts.workspace.paths import LOCKFILES
 
@@ -20,7 +20,7 @@ def test_every_lockfile_follows_from_the_inputs() -> None:
 
 def test_the_webui_lock_has_the_versions_that_the_web_ui_pins() -> None:
     for python in ("3.10", "3.11"):
-        versions = {pin.name: pin.version for pin in lock_pins(f"webui-cu121-py{python}")}
+        versions = {pin.name: pin.version for pin in locked(f"webui-cu121-py{python}")}
         assert versions["torch"] == "2.1.2"
         assert versions["torchvision"] == "0.16.2"
         assert versions["xformers"] == "0.0.23.post1"
@@ -30,8 +30,8 @@ def test_the_webui_lock_has_the_versions_that_the_web_ui_pins() -> None:
 
 
 def test_the_sandbox_lock_shares_no_package_with_the_environment_below_it() -> None:
-    webui = {pin.name for pin in lock_pins("webui-cu121-py3.11")}
-    assert not webui & {pin.name for pin in lock_pins("sandbox-cu121-py3.11")}
+    webui = {pin.name for pin in locked("webui-cu121-py3.11")}
+    assert not webui & {pin.name for pin in locked("sandbox-cu121-py3.11")}
 
 
 def test_every_pin_of_an_image_a_source_and_a_model_is_a_digest() -> None:

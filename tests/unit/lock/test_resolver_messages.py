@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.lock import resolve
+from scripts.lock.uv import cutoff
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.model import Target
 
@@ -56,4 +57,4 @@ def test_included_files_are_inputs_too(in_file: Path, tmp_path: Path) -> None:
 
 
 def test_the_cutoff_is_an_instant_in_utc_whatever_the_time_zone_here() -> None:
-    assert resolve.cutoff(date(2026, 11, 30)) == "2026-12-01T00:00:00Z"
+    assert cutoff(date(2026, 11, 30)).isoformat() == "2026-12-01T00:00:00+00:00"

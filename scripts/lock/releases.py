@@ -1,0 +1,116 @@
+"""What the registry has of each locked package: its files, and the one that a target installs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import tomli
+from packaging.markers import Marker, default_environment
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A wheel or an sdist; `size` in bytes, `sha256` in hexadecimal."""
+
+    url: str
+    size: int
+    uploaded: datetime
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return unquote(urlparse(self.url).path).rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version of a package, with the files that the registry had at the cutoff."""
+
+    name: str
+    version: str
+    marker: Marker | None
+    sdist: Artifact | None
+    wheels: tuple[Artifact, ...]
+
+
+def read(pylock: str) -> list[Release]:
+    """Return the releases of a pylock.toml (PEP 751) that uv made."""
+    return [
+        Release(
+            name=canonicalize_name(package["name"]),
+            version=package["version"],
+            marker=Marker(package["marker"]) if "marker" in package else None,
+            sdist=_artifact(package["sdist"]) if "sdist" in package else None,
+            wheels=tuple(_artifact(wheel) for wheel in package.get("wheels", ())),
+        )
+        for package in tomli.loads(pylock).get("packages", ())
+    ]
+
+
+def _artifact(table: Mapping[str, Any]) -> Artifact:
+    return Artifact(table["url"], table["size"], table["upload-time"], table["hashes"]["sha256"])
+
+
+def installed(release: Release, python: str, platform: str) -> Artifact | None:
+    """Return the file that an installer takes: the best wheel that fits, else the sdist, or None.
+
+    `python` is a version such as `3.11`, `platform` one that uv knows, such as
+    `x86_64-manylinux_2_28`.
+    """
+    rank = {tag: place for place, tag in enumerate(tags(python, platform))}
+    places = {
+        wheel: min((rank[tag] for tag in _tags_of(wheel) if tag in rank), default=None)
+        for wheel in release.wheels
+    }
+    fitting = [wheel for wheel, place in places.items() if place is not None]
+    return min(fitting, key=lambda wheel: places[wheel] or 0, default=release.sdist)
+
+
+def _tags_of(wheel: Artifact) -> frozenset[Tag]:
+    return parse_wheel_filename(wheel.name)[3]
+
+
+@cache
+def tags(python: str, platform: str) -> Sequence[Tag]:
+    """Return the wheel tags that fit CPython `python` on a manylinux platform, the best first."""
+    machine, _, glibc = platform.partition("-manylinux_2_")
+    # PEP 600: a system runs what was built for any older glibc; the three old names are PEP 513's
+    # and its successors', https://peps.python.org/pep-0600/#legacy-manylinux-tags.
+    legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+    names = []
+    for minor in range(int(glibc), 4, -1):
+        names.append(f"manylinux_2_{minor}_{machine}")
+        if minor in legacy:
+            names.append(f"{legacy[minor]}_{machine}")
+    names.append(f"linux_{machine}")
+    version = tuple(int(part) for part in python.split("."))
+    interpreter = f"cp{python.replace('.', '')}"
+    return [
+        *cpython_tags(version, platforms=names),
+        *compatible_tags(version, interpreter, names),
+    ]
+
+
+def wanted(release: Release, python: str, platform: str) -> bool:
+    """Return whether a universal lock installs this release there."""
+    if release.marker is None:
+        return True
+    here: dict[str, str] = {
+        **default_environment(),  # type: ignore[dict-item]
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "implementation_version": f"{python}.0",
+        "os_name": "posix",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": platform.partition("-")[0],
+    }
+    return release.marker.evaluate(here)

@@ -11,7 +11,7 @@ from uv import find_uv_bin
 
 from scripts.build import debian, sources
 from scripts.build.launch import render
-from scripts.build.layers import split
+from scripts.lock.layers import CLIP, SOURCE, WORKER, split
 from scripts.lock.lockfile import Pin, locked
 from scripts.lock.pins import entries
 from scripts.models import store
@@ -20,8 +20,6 @@ from scripts.workspace.files import EPOCH, set_content_time
 from scripts.workspace.model import Profile, Workspace
 from scripts.workspace.paths import BUILDS, CACHE, DOCKER, ROOT
 
-# The layer groups that are not of the webui environment.
-WORKER, CLIP, SOURCE = "py-worker", "py-clip", "py-source"
 CLIP_PACKAGE = "clip-anytorch"
 
 

@@ -1,100 +1,162 @@
-"""`./nox -s lock`: write the lockfiles that the inputs ask for, or check them."""
+"""`./nox -s lock`: write the lockfiles that the inputs ask for, or answer questions about them."""
 
 import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.lock import pins, resolve
-from scripts.lock.lockfile import changes, read
+from rich.console import Console
+from rich.table import Table
+
+from scripts.lock import forward, moves, pins, pylock, resolve, verify, why
+from scripts.lock.lockfile import locked
+from scripts.lock.plan import Plan, computed, plan, texts
 from scripts.workspace.cli import run, say
-from scripts.workspace.errors import BadInput, CheckFailed
+from scripts.workspace.errors import BadInput, CheckFailed, Failure
 from scripts.workspace.files import exclusive, write_atomic
-from scripts.workspace.model import Workspace, load, targets
-from scripts.workspace.paths import CACHE, LOCKFILES, shown
+from scripts.workspace.model import Target, Workspace, load, nearest, targets
+from scripts.workspace.paths import CACHE, ROOT, WORKSPACE, shown
+
+TOML = ROOT / "workspace.toml"
 
 
-def stale(path: Path, inputs: Mapping[str, str]) -> list[str]:
-    """Return why a lockfile does not follow from these inputs; empty when it does."""
-    try:
-        return changes(read(path).inputs, inputs)
-    except BadInput as reason:
-        return [reason.message.removeprefix(f"{shown(path)} ").rstrip(".")]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the inputs ask for, and why each lockfile is not that; `surplus` nobody asks for."""
-
-    jobs: Sequence[resolve.Job]
-    tables: Mapping[Path, Mapping[str, str]]
-    late: Mapping[Path, Sequence[str]]
-    surplus: Sequence[Path]
-
-    @property
-    def total(self) -> int:
-        """The number of lockfiles that are asked for."""
-        return len(self.jobs) + len(self.tables)
-
-
-def plan(workspace: Workspace) -> Plan:
-    """Hold the lockfiles against the inputs; nothing is asked of anybody."""
-    jobs = [resolve.job(workspace, target) for target in targets(workspace)]
-    tables = pins.inputs(workspace)
-    asked = {each.path: each.inputs for each in jobs} | tables
-    files = {path for path in LOCKFILES.glob("[!.]*") if path.suffix in (".txt", ".toml")}
-    surplus = sorted(files - asked.keys())
-    reasons = {path: stale(path, inputs) for path, inputs in asked.items()}
-    reasons |= {path: ["no target asks for it any more"] for path in surplus}
-    return Plan(jobs, tables, {path: why for path, why in reasons.items() if why}, surplus)
-
-
-def check(found: Plan) -> None:
+def check(workspace: Workspace) -> None:
     """Raise CheckFailed, after a line for each, when lockfiles do not follow from the inputs."""
-    for path, why in found.late.items():
-        say(f"{shown(path)}: {'; '.join(why)}.")
+    found = plan(workspace)
+    for path, reasons in found.late.items():
+        say(f"{shown(path)}: {'; '.join(reasons)}.")
     if found.late:
         raise CheckFailed(
             f"{len(found.late)} of {found.total} lockfiles do not follow from the inputs.",
             hint="Run ./nox -s lock",
         )
+    print(f"All {found.total} lockfiles follow from the inputs.")
 
 
-def write(found: Plan, workspace: Workspace) -> int:
-    """Compute what is late and then write it; return the number of files."""
-    for path, why in found.late.items():
-        print(f"{shown(path)}: {'; '.join(why)}.", flush=True)
-    late = found.late
-    made = resolve.compile_all([each for each in found.jobs if each.path in late], workspace)
-    made += [
-        pins.compute(path, asked, workspace) for path, asked in found.tables.items() if path in late
-    ]
-    # Everything is computed: from here on, only whole files are put in place.
-    for lock in made:
-        write_atomic(lock.path, lock.text())
+def chosen(names: Sequence[str]) -> list[resolve.Job]:
+    """Return the jobs of the named targets, or of all; raises BadInput for an unknown name."""
+    workspace = load()
+    known = {target.name: target for target in targets(workspace)}
+    for name in names:
+        if name not in known:
+            raise BadInput(f"there is no target {name}.{nearest(name, known)}")
+    return [resolve.job(workspace, known[name]) for name in names or known]
+
+
+def verified(names: Sequence[str], workspace: Workspace) -> None:
+    """Raise CheckFailed, after a table, when pip-tools does not agree with the locks."""
+    jobs = chosen(names)
+    here = {version: verify.interpreter(version) for version in {job.target.python for job in jobs}}
+    left_out = [job for job in jobs if not here.get(job.target.python or "")]
+    for job in left_out:
+        needed = job.target.python
+        say(
+            f"{job.target.name} is not verified: "
+            + (
+                f"it needs Python {needed}, which is not on this machine."
+                if needed
+                else "pip-compile writes locks for one Python, and this one is for several."
+            )
+        )
+    jobs = [job for job in jobs if job not in left_out]
+    if not jobs or (names and left_out):
+        raise Failure("not every lock that was asked for can be verified here.")
+    found = verify.verify(jobs, workspace, lambda line: print(line, flush=True))
+    if not found:
+        print(f"pip-tools agrees with uv on {len(jobs)} locks.")
+        return
+    table = Table("lockfile", "package", "locked by uv", "by pip-compile", box=None)
+    for each in found:
+        table.add_row(each.target, each.name, each.locked, each.verified)
+    Console().print(table)
+    raise CheckFailed(
+        f"pip-tools and uv do not agree on {len(found)} packages.",
+        hint="If [lock] as_of is old, a file may have been added or yanked since: lock again.",
+    )
+
+
+def asked_for(args: argparse.Namespace, workspace: Workspace) -> forward.Step:
+    """Return where the pins shall move to; nowhere, unless an argument says so."""
+    others = {path.stem: set(pins.entries(path.stem)) for path in pins.inputs(workspace)}
+    names = {name for stem in ("images", "sources", "models") for name in others[stem]} | {"debian"}
+    if args.upgrade is None and args.as_of is None:
+        return forward.Step(workspace, frozenset(names) if args.require_fresh else frozenset())
+    day = forward.day(args.as_of) if args.as_of else forward.last_day()
+    packages = {pin.name for target in targets(workspace) for pin in locked(target.name)}
+    step = forward.step(workspace, day, args.upgrade or (), packages, names)
+    if args.upgrade is None and not args.require_fresh:
+        return forward.Step(step.workspace, frozenset())
+    return step
+
+
+def write(args: argparse.Namespace, workspace: Workspace) -> None:
+    """Compute what is late or shall move, show it, and write it unless this is a dry run."""
+    started = time.monotonic()
+    step = asked_for(args, workspace)
+    moving = args.upgrade is not None or args.as_of is not None
+    found = plan(step.workspace)
+    if not found.late and not step.look_up:
+        print(f"All {found.total} lockfiles follow from the inputs; nothing to do.")
+        return
+    if not moving:
+        for path, reasons in found.late.items():
+            print(f"{shown(path)}: {'; '.join(reasons)}.", flush=True)
+    made = computed(found, step.workspace)
+    old = texts()
+    new = {**old, **{lock.path: lock.text() for lock in made}}
+    for path in found.surplus:
+        del new[path]
+    old[TOML] = TOML.read_text()
+    new[TOML] = forward.rewritten(old[TOML], step.workspace.lock)
+    if moving or args.dry_run:
+        print(moves.diff(old, new), end="")
+    moved = moves.moves(old, new)
+    if moved:
+        Console().print(moves.table(moved))
+    seconds = f"{time.monotonic() - started:.1f} s"
+    late = [path for path in new if new[path] != old.get(path)]
+    if args.dry_run:
+        print(f"Would write {len(late)} files ({seconds}); nothing was written.")
+        return
+    put(old, new, found)
+    print(f"Wrote {len(late)} files in {seconds}.")
+
+
+def put(old: Mapping[Path, str], new: Mapping[Path, str], found: Plan) -> None:
+    """Write what changed. Everything is computed: only whole files are put in place."""
+    for path, text in new.items():
+        if text != old.get(path):
+            write_atomic(path, text)
     for path in found.surplus:
         path.unlink()
-    return len(made)
+
+
+def target(name: str) -> Target:
+    """Return a target by name; raises BadInput for an unknown one."""
+    return chosen([name])[0].target
 
 
 def main(args: argparse.Namespace) -> int:
-    """Check the lockfiles, or write the late ones; return the exit code."""
+    """Answer the question, or write the late lockfiles; return the exit code."""
     workspace = load()
+    questions = args.check or args.why or args.install or args.pylock or args.verify is not None
+    forward_options = args.upgrade is not None or args.as_of or args.dry_run or args.require_fresh
+    if questions and forward_options:
+        raise BadInput("a question cannot be asked while pins move: give one or the other.")
     if args.check:
-        found = plan(workspace)
-        check(found)
-        print(f"All {found.total} lockfiles follow from the inputs.")
-        return 0
-    with exclusive(CACHE / "lock.lock", "lock"):
-        started = time.monotonic()
-        found = plan(workspace)
-        if not found.late:
-            print(f"All {found.total} lockfiles follow from the inputs; nothing to do.")
-            return 0
-        written = write(found, workspace)
-    print(f"Wrote {written} lockfiles in {time.monotonic() - started:.1f} s.")
+        check(workspace)
+    elif args.why:
+        for line in why.lines(why.why(args.why, workspace)):
+            print(line)
+    elif args.verify is not None:
+        verified(args.verify, workspace)
+    elif args.pylock:
+        for path in pylock.write_all(chosen(()), workspace, WORKSPACE / "pylock"):
+            print(shown(path))
+    else:
+        with exclusive(CACHE / "lock.lock", "lock"):
+            write(args, workspace)
     return 0
 
 

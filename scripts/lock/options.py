@@ -4,14 +4,67 @@ from scripts.lock import __doc__ as description
 from scripts.workspace.cli import Parser
 from scripts.workspace.cli import parser as new_parser
 
+EXPLANATION = """
+Without any argument: write what the inputs ask for.
+
+Pins move only when told to, and never past the day that [lock] as_of in workspace.toml names, or,
+for the packages in [lock] ahead, past a day of their own. --upgrade and --as-of write these days,
+compute the locks anew and show what moved.
+"""
+
 
 def parser() -> Parser:
     """Return the parser of `./nox -s lock -- ...`."""
-    made = new_parser("lock", (description or "") + " Without any: write what the inputs ask for.")
-    made.add_argument(
+    made = new_parser("lock", (description or "") + EXPLANATION)
+    forward = made.add_argument_group("moving pins")
+    forward.add_argument(
+        "--upgrade",
+        nargs="*",
+        metavar="NAME",
+        help="move these packages, images, sources, models or `debian` to the newest there is; "
+        "without a name: everything",
+    )
+    forward.add_argument(
+        "--as-of",
+        metavar="DATE",
+        help="move all packages, or those that --upgrade names, to what there was at the end of "
+        "this day in UTC; `today` is the last day that is over",
+    )
+    forward.add_argument(
+        "--require-fresh",
+        action="store_true",
+        help="look up every image, source, model and Debian package; one that cannot be reached "
+        "is an error, not a pin that stays",
+    )
+    forward.add_argument(
+        "--dry-run", action="store_true", help="show what would move, and write nothing"
+    )
+    questions = made.add_argument_group("questions, which write no lockfile")
+    one = questions.add_mutually_exclusive_group()
+    one.add_argument(
         "--check",
         action="store_true",
-        help="write nothing and ask nobody: do the lockfiles follow from the inputs? "
-        "(exit code 3: no)",
+        help="ask nobody: do the lockfiles follow from the inputs? (exit code 3: no)",
+    )
+    one.add_argument(
+        "--why", metavar="PACKAGE", help="what asks for it, where, since when, how large"
+    )
+    one.add_argument(
+        "--verify",
+        nargs="*",
+        metavar="TARGET",
+        help="compute the locks of these targets again with pip-tools and compare every version "
+        "and hash; without a name: all whose Python is on this machine (exit code 3: they differ)",
+    )
+    one.add_argument(
+        "--install",
+        metavar="TARGET",
+        help="install a lock into a throw-away environment and import what it is for "
+        "(exit code 3: something does not import)",
+    )
+    one.add_argument(
+        "--pylock",
+        action="store_true",
+        help="write every target as a pylock.toml (PEP 751) below .workspace/pylock",
     )
     return made

@@ -5,7 +5,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +16,12 @@ from packaging.utils import canonicalize_name
 from scripts.lock import releases
 from scripts.lock.complete import Resolved, problems
 from scripts.lock.lockfile import File, Lockfile, Pin, locked, pins
-from scripts.lock.uv import Refused, Uv, cutoff
+from scripts.lock.uv import Refused, Uv, cutoff, prepared
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
 from scripts.workspace.model import Lock, Target, Workspace
 from scripts.workspace.paths import LOCKFILES, ROOT, shown
+from scripts.workspace.processes import Processes
 
 # The environment whose lock holds what builds sdists.
 BUILD = "build"
@@ -96,19 +97,46 @@ def compile_all(jobs: Sequence[Job], workspace: Workspace) -> list[Lockfile]:
     with (
         tempfile.TemporaryDirectory() as folder,
         ThreadPoolExecutor(max_workers=max(1, len(jobs))) as threads,
-        Uv(Path(folder), max(limits.values()), places) as uv,
+        Processes(places) as processes,
     ):
+        uv = prepared(processes, Path(folder), max(limits.values()))
         resolver = _Resolver(workspace, uv, Path(folder), limits)
         waiting: dict[str, Future[Resolved]] = {}
         for each in _in_turn(jobs):
             waiting[each.target.name] = threads.submit(
                 resolver.resolve, each, waiting.get(_after(each, jobs))
             )
+        done, _ = wait(waiting.values(), return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()  # raises what the first that failed has to say
         found = {name: future.result() for name, future in waiting.items()}
         build = found[BUILD].pins if BUILD in found else locked(BUILD)
         for each in jobs:
             resolver.judge(each, found[each.target.name], build)
     return [_lockfile(each, found[each.target.name], workspace) for each in jobs]
+
+
+def options(each: Job, workspace: Workspace, limits: Mapping[str, datetime]) -> list[str]:
+    """Return the arguments of uv that every resolution of a job shares."""
+    environment = workspace.environments[each.target.environment]
+    return [
+        "pip",
+        "compile",
+        "--no-header",
+        # The interpreter at hand reads the metadata of sdists; without these two, uv searches for
+        # one of the target's version, and tries to download it, for seconds each time.
+        f"--python={sys.executable}",
+        "--no-python-downloads",
+        f"--python-version={each.target.python or environment.pythons[0]}",
+        f"--exclude-newer={limits['*'].isoformat()}",
+        *[
+            f"--exclude-newer-package={name}={limit.isoformat()}"
+            for name, limit in limits.items()
+            if name != "*"
+        ],
+        *(["--universal"] if environment.universal else []),
+        *([] if environment.universal else [f"--python-platform={workspace.lock.platform}"]),
+    ]
 
 
 def _in_turn(jobs: Sequence[Job]) -> list[Job]:
@@ -146,27 +174,7 @@ class _Resolver:
             after.result()
         environment = self.workspace.environments[each.target.environment]
         below = _below(each, self.folder)
-        common = [
-            "pip",
-            "compile",
-            "--no-header",
-            # The interpreter at hand reads the metadata of sdists; without these two, uv searches
-            # for one of the target's version, and tries to download it, for seconds each time.
-            f"--python={sys.executable}",
-            "--no-python-downloads",
-            f"--python-version={each.target.python or environment.pythons[0]}",
-            f"--exclude-newer={self.limits['*'].isoformat()}",
-            *[
-                f"--exclude-newer-package={name}={limit.isoformat()}"
-                for name, limit in self.limits.items()
-                if name != "*"
-            ],
-            *(
-                ["--universal"]
-                if environment.universal
-                else [f"--python-platform={self.workspace.lock.platform}"]
-            ),
-        ]
+        common = options(each, self.workspace, self.limits)
         constraints = self.folder / f"{each.target.name}.constraints"
         constraints.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in below))
         try:
@@ -257,19 +265,25 @@ def explained(each: Job, reason: str) -> Failure:
 
 
 def concerned(reason: str, files: Sequence[Path]) -> list[str]:
-    """Return `file:line: text` for each line of the .in files that a resolver's reason names."""
-    words = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][\w.-]*\w", reason)}
+    """Return `file:line: text` for each line of the .in files that a resolver's reason names.
+
+    A line that is no requirement at all is what is wrong, and named in any case.
+    """
+    words = re.findall(r"[A-Za-z0-9][\w.-]*\w", reason)
+    return asked(words, files, broken=True)
+
+
+def asked(names: Iterable[str], files: Sequence[Path], broken: bool = False) -> list[str]:
+    """Return `file:line: text` for each line of the .in files that asks for one of the packages."""
+    wanted = {canonicalize_name(name) for name in names}
     found = []
     for file in included(files):
         for number, line in enumerate(file.read_text().splitlines(), start=1):
             text = line.split("#")[0].strip()
             try:
-                name = canonicalize_name(Requirement(text).name)
+                hit = canonicalize_name(Requirement(text).name) in wanted
             except InvalidRequirement:
-                # A line that is no requirement is what is wrong, unless it is an option.
-                if text and not text.startswith("-"):
-                    found.append(f"{shown(file)}:{number}: {line}")
-                continue
-            if name in words:
+                hit = broken and bool(text) and not text.startswith("-")
+            if hit:
                 found.append(f"{shown(file)}:{number}: {line}")
     return found

@@ -1,18 +1,18 @@
-"""uv as a resolver: several at once, none left behind, and no index page fetched twice."""
+"""uv as a resolver that fetches no index page twice."""
 
 import os
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from types import TracebackType
 
 from uv import find_uv_bin
 
 from scripts.workspace.paths import ROOT
+from scripts.workspace.processes import Processes
 
 # What PyPI itself allows a client.
 PAGE_MAX_AGE_S = 600
@@ -27,55 +27,24 @@ def cutoff(as_of: date) -> datetime:
     return datetime.combine(as_of, datetime.min.time(), timezone.utc) + timedelta(days=1)
 
 
+@dataclass(frozen=True)
 class Uv:
-    """Runs `uv` from the root of the workspace, at most `jobs` at a time.
+    """uv with the options of one lock; see `prepared`."""
 
-    As a context manager it kills what still runs when the block is left, however that happens.
-    """
-
-    def __init__(self, folder: Path, newest: datetime, jobs: int) -> None:
-        """Prepare to resolve what was uploaded before `newest`; `folder` holds uv's settings."""
-        self._options = _reuse(folder, newest)
-        self._places = threading.Semaphore(jobs)
-        self._running: set[subprocess.Popen[str]] = set()
-        self._stopped = False
-
-    def __enter__(self) -> "Uv":
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Kill what still runs."""
-        self._stopped = True
-        for process in list(self._running):
-            process.kill()
+    processes: Processes
+    options: Sequence[str]
 
     def __call__(self, arguments: Sequence[str]) -> tuple[str, str]:
         """Return what uv printed: its result, and what it said beside it. Raises Refused."""
-        with self._places:
-            if self._stopped:
-                raise Refused("stopped, because another target failed")
-            process = subprocess.Popen(
-                [find_uv_bin(), *arguments, *self._options],
-                cwd=ROOT,
-                env=_environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            self._running.add(process)
-            try:
-                output, said = process.communicate()
-            finally:
-                self._running.discard(process)
-        if process.returncode:
-            raise Refused(said.strip())
-        return output, said
+        done = self.processes.run([find_uv_bin(), *arguments, *self.options], _environment())
+        if done.returncode:
+            raise Refused(done.stderr.strip())
+        return done.stdout, done.stderr
+
+
+def prepared(processes: Processes, folder: Path, newest: datetime) -> Uv:
+    """Return uv for resolving what was uploaded before `newest`; `folder` holds its settings."""
+    return Uv(processes, _reuse(folder, newest))
 
 
 def _environment() -> dict[str, str]:

@@ -2,20 +2,14 @@
 
 import re
 
-from scripts.lock import pins, resolve
-from scripts.lock.__main__ import stale
+from scripts.lock import pins
 from scripts.lock.lockfile import locked
-from scripts.workspace.model import load, targets
-from scripts.workspace.paths import LOCKFILES
+from scripts.lock.plan import plan
+from scripts.workspace.model import load
 
 
 def test_every_lockfile_follows_from_the_inputs() -> None:
-    workspace = load()
-    jobs = [resolve.job(workspace, target) for target in targets(workspace)]
-    expected = {each.path: each.inputs for each in jobs} | pins.inputs(workspace)
-    assert {path.name: stale(path, inputs) for path, inputs in expected.items()} == {
-        path.name: [] for path in LOCKFILES.iterdir()
-    }
+    assert plan(load()).late == {}
 
 
 def test_the_webui_lock_has_the_versions_that_the_web_ui_pins() -> None:

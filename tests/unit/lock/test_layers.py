@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.build.contexts import groups
-from scripts.build.layers import split
+from scripts.lock.layers import split
 from scripts.lock.lockfile import Pin
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import load

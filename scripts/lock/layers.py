@@ -5,6 +5,10 @@ from fnmatch import fnmatchcase
 
 from scripts.lock.lockfile import Pin
 from scripts.workspace.errors import BadInput
+from scripts.workspace.model import Workspace
+
+# The layer groups that are not of the webui environment.
+WORKER, CLIP, SOURCE = "py-worker", "py-clip", "py-source"
 
 
 def split(pins: Iterable[Pin], groups: Mapping[str, Sequence[str]]) -> dict[str, list[Pin]]:
@@ -30,3 +34,20 @@ def split(pins: Iterable[Pin], groups: Mapping[str, Sequence[str]]) -> dict[str,
         listed = ", ".join(f"{group}: {pattern}" for group, pattern in sorted(unused))
         raise BadInput(f"workspace.toml: patterns of [layers] that match no package: {listed}.")
     return found
+
+
+def layer(workspace: Workspace, environment: str, name: str) -> str | None:
+    """Return the layer group of a package of an environment; None outside the image."""
+    if environment == "worker":
+        return WORKER
+    if any(profile.source.environment == environment for profile in workspace.profiles.values()):
+        return SOURCE
+    if environment != "webui":
+        return None
+    groups = workspace.layers.items()
+    return next((group for group, patterns in groups if matches(name, patterns)), None)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Return whether one of the patterns of [layers] takes a package."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,62 @@
+"""What the inputs ask for, held against the lockfiles that are there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.lock import pins, resolve
+from scripts.lock.lockfile import Lockfile, changes, read
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import Workspace, targets
+from scripts.workspace.paths import LOCKFILES, shown
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the inputs ask for, and why each lockfile is not that; `surplus` nobody asks for."""
+
+    jobs: Sequence[resolve.Job]
+    tables: Mapping[Path, Mapping[str, str]]
+    late: Mapping[Path, Sequence[str]]
+    surplus: Sequence[Path]
+
+    @property
+    def total(self) -> int:
+        """The number of lockfiles that are asked for."""
+        return len(self.jobs) + len(self.tables)
+
+
+def plan(workspace: Workspace) -> Plan:
+    """Hold the lockfiles against the inputs; nothing is asked of anybody."""
+    jobs = [resolve.job(workspace, target) for target in targets(workspace)]
+    tables = pins.inputs(workspace)
+    asked = {each.path: each.inputs for each in jobs} | tables
+    files = {path for path in LOCKFILES.glob("[!.]*") if path.suffix in (".txt", ".toml")}
+    surplus = sorted(files - asked.keys())
+    reasons = {path: stale(path, inputs) for path, inputs in asked.items()}
+    reasons |= {path: ["no target asks for it any more"] for path in surplus}
+    return Plan(jobs, tables, {path: why for path, why in reasons.items() if why}, surplus)
+
+
+def stale(path: Path, inputs: Mapping[str, str]) -> list[str]:
+    """Return why a lockfile does not follow from these inputs; empty when it does."""
+    try:
+        return changes(read(path).inputs, inputs)
+    except BadInput as reason:
+        return [reason.message.removeprefix(f"{shown(path)} ").rstrip(".")]
+
+
+def texts() -> dict[Path, str]:
+    """Return the lockfiles as they are."""
+    files = (path for path in LOCKFILES.glob("[!.]*") if path.suffix in (".txt", ".toml"))
+    return {path: path.read_text() for path in files}
+
+
+def computed(found: Plan, workspace: Workspace) -> list[Lockfile]:
+    """Compute what is late; nothing is written."""
+    made = resolve.compile_all([each for each in found.jobs if each.path in found.late], workspace)
+    return made + [
+        pins.compute(path, asked, workspace)
+        for path, asked in found.tables.items()
+        if path in found.late
+    ]

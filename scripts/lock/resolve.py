@@ -187,7 +187,7 @@ class _Resolver:
                     *[shown(file) for file in each.files],
                 ]
             )
-            made = [_without(pin, str(constraints)) for pin in pins(body)]
+            made = [_without(pin, str(constraints)) for pin in _complete(each, body)]
             lock = self.folder / f"{each.target.name}.txt"
             lock.write_text("".join(pin.text for pin in [*below, *made]))
             # The lock resolved again, with what its packages depend on: anything that this adds
@@ -207,12 +207,23 @@ class _Resolver:
     def judge(self, each: Job, resolved: Resolved, build: Sequence[Pin]) -> None:
         """Raise BadInput with every reason to reject a lock."""
         if found := list(problems(resolved, self.workspace, self.limits, build)):
-            listed = "\n".join(f"  {problem}" for problem in found)
-            lines = "".join(f"\n  {line}" for line in concerned(listed, each.files))
-            raise BadInput(
-                f"{shown(each.path)} would not be complete:\n{listed}{lines}",
-                hint="Nothing was written. Change the lines above, or as_of in workspace.toml.",
-            )
+            raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
+
+
+def _complete(each: Job, body: str) -> list[Pin]:
+    """Return the packages of a body; raises BadInput with the .in lines of one without a hash."""
+    try:
+        return list(pins(body))
+    except BadInput as reason:
+        raise _rejected(each, reason.message) from None
+
+
+def _rejected(each: Job, reasons: str) -> BadInput:
+    lines = "".join(f"\n  {line}" for line in concerned(reasons, each.files))
+    return BadInput(
+        f"{shown(each.path)} would not be complete:\n{reasons}{lines}",
+        hint="Nothing was written. Change the lines above, or as_of in workspace.toml.",
+    )
 
 
 def _below(each: Job, folder: Path) -> list[Pin]:

@@ -43,22 +43,23 @@ def warnings(
     sentences += _unknown("xformers", versions, facts.xformers)
     torch = facts.torch.get(versions.get("torch", ""))
     if torch is not None:
-        compiled = []  # the wheels whose PTX some driver has to compile
         sentences += _torch(torch, versions["torch"], gpus, hub, facts)
-        if any(torch.reach(gpu[2]) is Reach.COMPILED for gpu in gpus):
-            compiled.append(torch)
+        # Where torch does not run, nothing does: the rest is about the other GPUs.
+        gpus = [gpu for gpu in gpus if torch.reach(gpu[2]) is not Reach.NONE]
+        used = [(torch, gpus)]
+        xformers = facts.xformers.get(versions.get("xformers", ""))
         if profile.attention == "xformers":
-            # Where torch does not run, nothing does.
-            alive = [gpu for gpu in gpus if torch.reach(gpu[2]) is not Reach.NONE]
-            sentences += _beyond(alive, hub, facts)
-            xformers = facts.xformers.get(versions.get("xformers", ""))
+            sentences += _beyond(gpus, hub, facts)
             if xformers is not None:
                 first, last = facts.webui.xformers
-                used = [gpu for gpu in alive if first <= gpu[2] <= last]
-                sentences += _xformers(xformers, versions["xformers"], used, hub)
-                if any(xformers.reach(gpu[2]) is Reach.COMPILED for gpu in used):
-                    compiled.append(xformers)
-        sentences += _hosts(torch, versions["torch"], compiled, gpus, hub, facts)
+                inside = [gpu for gpu in gpus if first <= gpu[2] <= last]
+                sentences += _xformers(xformers, versions["xformers"], inside, hub)
+                used.append((xformers, inside))
+        compiled = [
+            wheel for wheel, on in used if any(wheel.reach(gpu[2]) is Reach.COMPILED for gpu in on)
+        ]
+        if gpus:
+            sentences += _hosts(torch, versions["torch"], compiled, gpus, hub, facts)
     return [f"profile {name}, stack {profile.stack}: {sentence}" for sentence in sentences]
 
 

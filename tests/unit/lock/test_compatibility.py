@@ -175,8 +175,11 @@ def test_hopper_runs_the_machine_code_of_the_stack_of_cuda_12_1() -> None:
     assert warned(CU121, made("ADA_80_PRO,HOPPER_141", *since("12.1"))) == []
 
 
-def test_where_torch_does_not_run_nothing_is_said_of_xformers() -> None:
-    (said,) = warned(CU121, made("BLACKWELL_180", *since("12.1")))
+@pytest.mark.parametrize("cuda", [(), since("11.8"), since("12.1"), (version("12.1"),)])
+def test_where_torch_does_not_run_nothing_is_said_of_xformers_and_hosts(
+    cuda: tuple[Version, ...],
+) -> None:
+    (said,) = warned(CU121, made("BLACKWELL_180", *cuda))
     assert said.startswith("torch 2.1.2 has no code")
 
 
@@ -257,6 +260,10 @@ def test_hosts_whose_driver_cannot_compile_the_ptx_that_a_gpu_needs_are_warned_o
     assert "CUDA 12.1, 12.2, 12.3, 12.4, 12.5, 12.6, 12.7, whose drivers do not compile" in failing
     assert "PTX of CUDA 12.8 (that takes 570.26 or newer)" in failing
     assert "every image fails there. Take them out." in failing
+    # A host that is too old for the stack is named for that alone.
+    _, old, same = warned(versions, made("HOPPER_141", *since("11.8")), known=known)
+    assert "11.8" in old
+    assert same == failing.replace("CUDA 12.1, ", "CUDA 12.0, 12.1, ")
     # Nothing is compiled on a GPU with machine code, nor when xformers is not used.
     assert warned(versions, made("ADA_24", *since("12.1")), known=known) == []
     assert warned(versions, made("HOPPER_141", *since("12.1")), "sdp", known) == []

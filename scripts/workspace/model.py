@@ -139,7 +139,10 @@ class WebuiSource(Record):
 
 
 class Profile(Record):
-    """A named set of inputs to build."""
+    """A named set of inputs to build.
+
+    `hub` is the hub.json that says on which GPUs and hosts RunPod runs it.
+    """
 
     python: PythonVersion
     stack: str
@@ -148,6 +151,7 @@ class Profile(Record):
     model: str
     attention: Attention
     options: Names = ()
+    hub: str | None = None
 
 
 class Bench(Record):
@@ -313,6 +317,7 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
         if profile.base.image is not None:
             yield from unknown(f"{key}.base.image", profile.base.image, workspace.images, "image")
         yield from absent(f"{key}.source.folder", profile.source.folder)
+        yield from absent(f"{key}.hub", profile.hub)
         for source in profile.source.git:
             yield from unknown(f"{key}.source.git", source, workspace.sources, "source")
         stacked = f"{profile.stack}-py{profile.python}"

@@ -80,6 +80,7 @@ def test_a_stack_that_no_target_uses_is_refused() -> None:
             '"docker/tiny.py"',
             "generator: docker/tiny.py does not",
         ),
+        ('hub = ".runpod/hub.json"', 'hub = "hub.jso"', "runpod.hub: hub.jso does not exist"),
         ('"requirements/worker.in"', '"worker.in"', "worker.requirements: worker.in does not"),
         ('suites = ["attn"', 'suites = ["atn"', "cannot be 'atn'. Did you mean attn?"),
         (", image = 40 }", " }", "bench.budget_s says nothing of the suite image"),

@@ -1,11 +1,16 @@
 """Fixtures of every kind of test: the engine and the built image, started on first use."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scripts.build.engine import Engine, ensure
 from scripts.build.image import built
 from scripts.build.record import BuildRecord
 from tests.support.commands import command
+
+# How long an example takes says nothing of the code on a machine that does other things beside.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

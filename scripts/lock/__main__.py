@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.lock import forward, moves, pins, pylock, resolve, verify, why
+from scripts.lock import compatibility, forward, moves, pins, pylock, resolve, verify, why
 from scripts.lock.lockfile import locked
 from scripts.lock.plan import Plan, computed, plan, texts
 from scripts.workspace.cli import run, say
@@ -132,6 +132,12 @@ def put(old: Mapping[Path, str], new: Mapping[Path, str], found: Plan) -> None:
         path.unlink()
 
 
+def warn(workspace: Workspace) -> None:
+    """Say where a profile's stack does not fit the GPUs and hosts that it is for."""
+    for warning in compatibility.check(workspace):
+        say(f"warning: {warning}")
+
+
 def target(name: str) -> Target:
     """Return a target by name; raises BadInput for an unknown one."""
     return chosen([name])[0].target
@@ -146,6 +152,7 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("a question cannot be asked while pins move: give one or the other.")
     if args.check:
         check(workspace)
+        warn(workspace)
     elif args.why:
         for line in why.lines(why.why(args.why, workspace)):
             print(line)
@@ -157,6 +164,7 @@ def main(args: argparse.Namespace) -> int:
     else:
         with exclusive(CACHE / "lock.lock", "lock"):
             write(args, workspace)
+        warn(workspace)
     return 0
 
 

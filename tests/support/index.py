@@ -124,7 +124,7 @@ def running() -> Iterator[Index]:
             if index.unavailable:
                 index.unavailable -= 1
                 return self._send(503, b"", "text/plain")
-            _, kind, name, *_ = [*self.path.split("/"), "", ""]
+            kind, _, name = self.path.strip("/").partition("/")
             if kind == "files" and name in index.contents:
                 return self._send(200, index.contents[name], "application/octet-stream")
             if kind == "simple" and name in index.files:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.build.contexts import lock_pins
 from scripts.lock import facts, hub
 from scripts.lock.compatibility import check, warnings
 from scripts.lock.facts import Binary, Facts, Reach, Version, Wheel, binary, version
 from scripts.lock.hub import Hub, targets
+from scripts.lock.lockfile import locked
 from scripts.workspace.model import Attention, Workspace, load
 from scripts.workspace.model import targets as lock_targets
 from scripts.workspace.paths import ROOT
@@ -74,7 +74,7 @@ def test_the_facts_know_the_torch_and_xformers_of_every_committed_lock() -> None
     locks = [each for each in lock_targets(load()) if each.environment == "webui"]
     assert locks
     for target in locks:
-        versions = {pin.name: pin.version for pin in lock_pins(target.name)}
+        versions = {pin.name: pin.version for pin in locked(target.name)}
         assert versions["torch"] in FACTS.torch
         assert versions["xformers"] in FACTS.xformers
 

@@ -61,7 +61,7 @@ def test_a_file_whose_hash_is_not_locked_is_named() -> None:
     "wheel",
     [
         "clay-1-cp312-cp312-manylinux_2_17_x86_64.whl",
-        "clay-1-cp311-cp311-manylinux_2_34_x86_64.whl",
+        "clay-1-cp311-cp311-manylinux_2_39_x86_64.whl",
         "clay-1-cp311-cp311-musllinux_1_2_x86_64.whl",
         "clay-1-cp311-cp311-manylinux_2_17_aarch64.whl",
         "clay-1-cp311-cp311-win_amd64.whl",

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from scripts.lock import compatibility, forward, moves, pins, pylock, resolve, verify, why
 from scripts.lock.lockfile import locked
-from scripts.lock.plan import computed, plan, texts
+from scripts.lock.plan import computed, plan, present
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
 from scripts.workspace.files import exclusive, write_all
@@ -102,8 +102,17 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     if not moving:
         for path, reasons in found.late.items():
             print(f"{shown(path)}: {'; '.join(reasons)}.", flush=True)
-    made = computed(found, step.workspace)
-    old = texts()
+    # On a terminal only; elsewhere the lines above say what is being done.
+    with Console(stderr=True).status("") as status:
+        waiting = {path.stem for path in found.late}
+
+        def report(name: str) -> None:
+            waiting.discard(name)
+            status.update(f"{len(waiting)} of {len(found.late)} lockfiles to go")
+
+        report("")
+        made = computed(found, step.workspace, report)
+    old = present()
     new = {**old, **{lock.path: lock.text() for lock in made}}
     for path in found.surplus:
         del new[path]
@@ -111,7 +120,9 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     new[TOML] = forward.rewritten(old[TOML], step.workspace.lock)
     if moving or args.dry_run:
         print(moves.diff(old, new), end="")
-    moved = moves.moves(old, new)
+    # A lockfile that was not there has moved nothing: the line above says that it is new.
+    kept = old.keys() & new.keys()
+    moved = moves.moves(*({path: texts[path] for path in kept} for texts in (old, new)))
     if moved:
         Console().print(moves.table(moved))
     seconds = f"{time.monotonic() - started:.1f} s"

@@ -68,7 +68,11 @@ def test_a_stack_that_no_target_uses_is_refused() -> None:
     ("old", "new", "said"),
     [
         ('model = "tiny"', 'model = "tinny"', "there is no model tinny. Did you mean tiny?"),
-        ('stacks = ["cu121"]', 'stacks = ["cu1211"]', "there is no stack cu1211. Did you mean cu121?"),
+        (
+            'stacks = ["cu121"]',
+            'stacks = ["cu1211"]',
+            "there is no stack cu1211. Did you mean cu121?",
+        ),
         ('image = "python"', 'image = "pyton"', "there is no image pyton. Did you mean python?"),
         ('"k-diffusion", "blip"]', '"k-difusion", "blip"]', "Did you mean k-diffusion?"),
         ('python = "3.11"\nstack', 'python = "3.12"\nstack', "no environment gives the lock webui"),

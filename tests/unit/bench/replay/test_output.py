@@ -15,7 +15,6 @@ from scripts.bench.replay import groupings, output, plot
 from scripts.bench.replay.evaluate import BUDGET, Package, Pull, Trial, evaluate
 from scripts.bench.replay.history import History, Locked
 from scripts.bench.replay.pulls import Key, Snapshot, Wheel
-from scripts.workspace.model import load
 
 SIZES = st.integers(0, 10**12)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=12)
@@ -74,7 +73,7 @@ def history(snapshots: Sequence[Snapshot]) -> History:
 
 
 FOUND = history([snapshot(month) for month in range(6)])
-LAYERS = load().layers
+LAYERS = {**groupings.STACK, **groupings.ALL}
 EVALUATED = evaluate(FOUND, "", LAYERS, {"numpy", "torch"})
 
 

@@ -1,40 +1,60 @@
-"""`bench`: run the chosen suites on the built image, keep the samples, print what they say."""
+"""`bench`: run the chosen suites, keep the samples, print what they say."""
 
 import argparse
 import secrets
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Final, get_args
 
 from scripts.bench import attn, image, schema, table
+from scripts.bench.replay import run as replay
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
 from scripts.build.engine import ensure
 from scripts.build.image import built
 from scripts.build.record import BuildRecord, git_state
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.model import Bench, SuiteName, load, nearest
+from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, nearest
 from scripts.workspace.paths import BENCH, shown
 
 QUICK_ROUNDS = 6
 QUICK_BUDGET_S = 25.0
 
-SUITES: dict[SuiteName, Suite] = {
+REPLAY: Final = "replay"
+SUITES: dict[MeasuredSuite, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
     "image": Suite(image.run, image.evaluate),
 }
 
 
 def main(args: argparse.Namespace) -> int:
-    """Measure, write the result, print it. Raises CheckFailed where a backend is wrong."""
+    """Run the chosen suites; return the exit code."""
     workspace = load()
     workspace.profile(args.profile)
-    suites = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
+    chosen = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
+    if (args.pin or args.record) and REPLAY not in chosen:
+        raise BadInput("--pin and --record are of the suite replay, which was not chosen.")
+    # It asks for neither image nor engine.
+    if REPLAY in chosen:
+        replay.run(workspace, args.profile, args.pin, record=args.record)
+    if measured := [name for name in chosen if name != REPLAY]:
+        _measure(args, workspace, measured)
+    return 0
+
+
+def _measure(
+    args: argparse.Namespace, workspace: Workspace, suites: Sequence[MeasuredSuite]
+) -> None:
+    """Measure the image, write the result and print it.
+
+    Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
+    """
     record = built(args.profile)
     settings = {name: _settings(args, workspace.bench, name) for name in suites}
     client = ensure().client()
-    records: dict[SuiteName, list[RawRecord]] = {name: [] for name in suites}
+    records: dict[MeasuredSuite, list[RawRecord]] = {name: [] for name in suites}
     try:
         for name in suites:
             SUITES[name].run(client, record.image, settings[name], records[name])
@@ -50,10 +70,9 @@ def main(args: argparse.Namespace) -> int:
         raise CheckFailed(f"these cases were not timed:\n{lines}")
     if result is None or not any(case.status == "ok" for case in result.cases):
         raise Failure("nothing could be measured.", hint="The reasons are above.")
-    return 0
 
 
-def _settings(args: argparse.Namespace, bench: Bench, suite: SuiteName) -> Settings:
+def _settings(args: argparse.Namespace, bench: Bench, suite: MeasuredSuite) -> Settings:
     """Return how a suite is run."""
     return Settings(
         seed=args.seed,
@@ -65,7 +84,7 @@ def _settings(args: argparse.Namespace, bench: Bench, suite: SuiteName) -> Setti
 
 def _suites(names: Iterable[str]) -> list[SuiteName]:
     """Return the chosen suites in order, each once. Raises BadInput for an unknown one."""
-    known: dict[str, SuiteName] = {name: name for name in SUITES}
+    known: dict[str, SuiteName] = {name: name for name in get_args(SuiteName)}
     chosen = list(dict.fromkeys(name.strip() for name in names))
     for name in chosen:
         if name not in known:
@@ -74,7 +93,7 @@ def _suites(names: Iterable[str]) -> list[SuiteName]:
 
 
 def _result(
-    args: argparse.Namespace, record: BuildRecord, measured: Mapping[SuiteName, Measured]
+    args: argparse.Namespace, record: BuildRecord, measured: Mapping[MeasuredSuite, Measured]
 ) -> schema.Run | None:
     """The run as one file; None if there is no case, not even one that says why."""
     header = next((each.header for each in measured.values() if each.header), None)

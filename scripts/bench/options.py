@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from scripts.workspace.cli import Parser
 from scripts.workspace.cli import parser as new_parser
 
@@ -20,8 +22,9 @@ def parser() -> Parser:
     made.add_argument(
         "--suite",
         metavar="NAME[,NAME]",
-        help="attn: attention on SD1.5's shapes; image: txt2img through the web UI's API "
-        "(default: bench.suites of workspace.toml)",
+        help="attn: attention on SD1.5's shapes; image: txt2img through the web UI's API; replay: "
+        "what past dependency bumps would have pulled, from the package registry alone, without "
+        "image or engine (default: bench.suites of workspace.toml)",
     )
     made.add_argument(
         "--quick",
@@ -39,6 +42,18 @@ def parser() -> Parser:
         "with --quick 25)",
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    replay = made.add_argument_group("of the suite replay")
+    replay.add_argument(
+        "--pin",
+        type=_pin,
+        action="append",
+        default=[],
+        metavar="NAME==VERSION",
+        help="also answer: what if the requirements had held this, too? (may be repeated)",
+    )
+    replay.add_argument(
+        "--record", action="store_true", help="write the results to benchmarks/replay/, too"
+    )
     return made
 
 
@@ -48,3 +63,14 @@ def _seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is no positive number of seconds")
     return value
+
+
+def _pin(text: str) -> str:
+    """A requirement of one version."""
+    try:
+        operators = [each.operator for each in Requirement(text).specifier]
+    except InvalidRequirement:
+        operators = []
+    if operators != ["=="]:
+        raise argparse.ArgumentTypeError(f"{text} is no NAME==VERSION")
+    return text

@@ -20,16 +20,11 @@ def split(pins: Iterable[Pin], groups: Mapping[str, Sequence[str]]) -> dict[str,
     found: dict[str, list[Pin]] = {group: [] for group in groups}
     unused = {(group, pattern) for group, patterns in groups.items() for pattern in patterns}
     for pin in pins:
-        hits = [
-            (group, pattern)
-            for group, patterns in groups.items()
-            for pattern in patterns
-            if fnmatchcase(pin.name, pattern)
-        ]
-        if not hits:
+        hit = first_match(pin.name, groups)
+        if hit is None:
             raise BadInput(f"workspace.toml: no pattern of [layers] matches {pin.name}.")
-        found[hits[0][0]].append(pin)
-        unused.discard(hits[0])
+        found[hit[0]].append(pin)
+        unused.discard(hit)
     if unused:
         listed = ", ".join(f"{group}: {pattern}" for group, pattern in sorted(unused))
         raise BadInput(f"workspace.toml: patterns of [layers] that match no package: {listed}.")
@@ -44,10 +39,14 @@ def layer(workspace: Workspace, environment: str, name: str) -> str | None:
         return SOURCE
     if environment != "webui":
         return None
-    groups = workspace.layers.items()
-    return next((group for group, patterns in groups if matches(name, patterns)), None)
+    found = first_match(name, workspace.layers)
+    return found[0] if found else None
 
 
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Return whether one of the patterns of [layers] takes a package."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def first_match(name: str, groups: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """Return the first group, and the pattern in it, that matches a package; None without any."""
+    for group, patterns in groups.items():
+        for pattern in patterns:
+            if fnmatchcase(name, pattern):
+                return group, pattern
+    return None

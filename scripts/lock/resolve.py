@@ -86,7 +86,11 @@ def cutoffs(lock: Lock) -> dict[str, datetime]:
 
 
 def compile_all(
-    jobs: Sequence[Job], workspace: Workspace, report: Callable[[str], None] = lambda name: None
+    jobs: Sequence[Job],
+    workspace: Workspace,
+    report: Callable[[str], None] = lambda name: None,
+    *,
+    history: bool = False,
 ) -> list[Lockfile]:
     """Resolve every job, side by side; those that lie on another lock wait for it.
 
@@ -94,6 +98,8 @@ def compile_all(
 
     Raises BadInput with the resolver's reason and the .in lines it concerns, or for a lock that
     would not be complete, and Failure when the registry cannot be reached. Nothing is written.
+    In `history` a pinned release that was yanked since is no reason to reject: the day did not
+    know.
     """
     limits = cutoffs(workspace.lock)
     # A cold resolution waits for the network half of its time.
@@ -116,7 +122,8 @@ def compile_all(
         found = {name: future.result() for name, future in waiting.items()}
         build = found[BUILD].pins if BUILD in found else locked(BUILD)
         for each in jobs:
-            resolver.judge(each, found[each.target.name], build)
+            resolved = found[each.target.name]
+            resolver.judge(each, replace(resolved, yanked={}) if history else resolved, build)
     return [_lockfile(each, found[each.target.name], workspace) for each in jobs]
 
 

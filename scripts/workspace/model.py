@@ -27,7 +27,9 @@ Attention = Literal[
 ]
 # A TOML array becomes a tuple: strict mode would ask for a tuple, which TOML has not.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-SuiteName = Literal["attn", "image"]
+# These measure an image for some seconds; replay asks the package registry alone, until it is done.
+MeasuredSuite = Literal["attn", "image"]
+SuiteName = Literal[MeasuredSuite, "replay"]
 PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+$")]
 
 
@@ -159,7 +161,7 @@ class Bench(Record):
 
     suites: tuple[SuiteName, ...] = Field(strict=False, min_length=1)
     rounds: int = Field(ge=1)
-    budget_s: Mapping[SuiteName, Annotated[float, Field(gt=0, strict=False)]]
+    budget_s: Mapping[MeasuredSuite, Annotated[float, Field(gt=0, strict=False)]]
 
 
 class Workspace(Record):
@@ -300,7 +302,7 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
     for name, model in workspace.models.items():
         yield from absent(f"models.{name}.generator", model.generator)
     # --suite may name any of them, not only those that run without it.
-    for suite in get_args(SuiteName):
+    for suite in get_args(MeasuredSuite):
         if suite not in workspace.bench.budget_s:
             yield f"bench.budget_s says nothing of the suite {suite}."
     used = {stack for each in workspace.environments.values() for stack in each.stacks}

@@ -1,0 +1,241 @@
+"""The locks of past months, each resolved once and then kept under .workspace/cache/replay/."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from scripts.bench.replay.pulls import Key, Snapshot, Wheel
+from scripts.lock.lockfile import pins as packages_of
+from scripts.lock.resolve import Job, compile_all, included, job
+from scripts.workspace.errors import BadInput
+from scripts.workspace.files import write_atomic
+from scripts.workspace.model import Target, Workspace
+from scripts.workspace.paths import CACHE
+
+# Changed when what is kept of a month changes.
+FORMAT = "1"
+FLOORS = (">=", ">")
+UNSOLVABLE = "No solution found"
+
+
+class Locked(BaseModel):
+    """What a target would have locked on a day.
+
+    `pins` held beside the inputs' own; `lifted` are lower bounds that were left out, because
+    nothing met them yet on that day.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    target: str
+    day: date
+    pins: tuple[str, ...]
+    lifted: tuple[str, ...]
+    packages: Mapping[str, Wheel]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a target has no lock on a day."""
+
+    target: str
+    day: date
+    reason: str
+
+
+@dataclass(frozen=True)
+class History:
+    """What an image would have installed, day by day; days without a whole lock are left out."""
+
+    days: Sequence[date]
+    snapshots: Sequence[Snapshot]
+    locks: Sequence[Locked]
+    refused: Sequence[Refused]
+
+
+Report = Callable[[Locked | Refused, bool], None]
+"""Is told each month as it comes, and whether it had been resolved before."""
+
+
+def month_ends(as_of: date, bumps: int) -> list[date]:
+    """Return the last days of the newest months that are over at `as_of`: one more than `bumps`.
+
+    Only whole months, so that every bump spans one, and a later `as_of` in the same month changes
+    nothing.
+    """
+    day = as_of + timedelta(days=1)
+    found: list[date] = []
+    while len(found) <= bumps:
+        day = day.replace(day=1) - timedelta(days=1)
+        found.append(day)
+    return found[::-1]
+
+
+def replay(
+    workspace: Workspace,
+    targets: Sequence[Target],
+    days: Sequence[date],
+    pins: Mapping[str, Sequence[str]],
+    report: Report,
+) -> History:
+    """Return the history of an image that installs all `targets`.
+
+    `pins` are what a target holds, by its name, beside what its inputs say. What was resolved
+    before is read, so a replay that was stopped goes on where it was. Raises Failure when the
+    registry cannot be reached.
+    """
+    locks: list[Locked] = []
+    refused: list[Refused] = []
+    for target in targets:
+        for day in days:
+            found, known = _month(workspace.at(day), target, pins.get(target.name, ()))
+            report(found, known)
+            if isinstance(found, Locked):
+                locks.append(found)
+            else:
+                refused.append(found)
+    without = {each.day for each in refused}
+    whole = [day for day in days if day not in without]
+    return History(whole, [_snapshot(locks, targets, day) for day in whole], locks, refused)
+
+
+def _snapshot(locks: Sequence[Locked], targets: Sequence[Target], day: date) -> Snapshot:
+    environments = {target.name: target.environment for target in targets}
+    return {
+        Key(environments[lock.target], name): wheel
+        for lock in locks
+        if lock.day == day
+        for name, wheel in lock.packages.items()
+    }
+
+
+def _month(
+    workspace: Workspace, target: Target, pins: Sequence[str]
+) -> tuple[Locked | Refused, bool]:
+    """Return the lock of a target at the workspace's cutoff, and whether it was kept."""
+    asked = job(workspace, target)
+    path = _path(asked, pins)
+    if (kept := _read(path)) is not None:
+        return kept, True
+    day = workspace.lock.as_of
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found = _resolve(asked, workspace, pins, Path(folder))
+        except BadInput as reason:
+            # Not kept: it takes no time to ask again, and a reason may be one of the moment.
+            return Refused(target.name, day, reason.message.replace(f"{folder}/", "")), False
+    write_atomic(path, found.model_dump_json(indent=1) + "\n")
+    return found, False
+
+
+def _path(asked: Job, pins: Sequence[str]) -> Path:
+    told = json.dumps([FORMAT, asked.inputs, sorted(pins)], sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return CACHE / "replay" / asked.target.name / f"{asked.inputs['as_of']}-{digest}.json"
+
+
+def _read(path: Path) -> Locked | None:
+    try:
+        return Locked.model_validate_json(path.read_text())
+    except (FileNotFoundError, ValidationError):
+        return None  # not there, or of no use: it is resolved anew
+
+
+def _resolve(asked: Job, workspace: Workspace, pins: Sequence[str], folder: Path) -> Locked:
+    """Resolve a job as it is, or else without the lower bounds that its day could not meet.
+
+    An exact pin or an upper bound holds on any day. A lower bound says what the code of today
+    needs; a past in which the release did not exist would be no past at all.
+    """
+    lifted: tuple[str, ...] = ()
+    try:
+        stated = _rewritten(asked, folder / "stated", pins, lift=False) if pins else asked
+        body = _lock(stated, workspace)
+    except BadInput as reason:
+        floors = tuple(str(each) for each in requirements(asked) if _has_floor(each))
+        if UNSOLVABLE not in reason.message or not floors:
+            raise
+        body = _lock(_rewritten(asked, folder / "lifted", pins, lift=True), workspace)
+        lifted = floors
+    packages = {}
+    for pin in packages_of(body):
+        assert pin.file is not None  # only a universal lock names no file
+        packages[pin.name] = Wheel(pin.version, pin.file.name, pin.file.size)
+    return Locked(
+        target=asked.target.name,
+        day=workspace.lock.as_of,
+        pins=tuple(pins),
+        lifted=lifted,
+        packages=packages,
+    )
+
+
+def _lock(asked: Job, workspace: Workspace) -> str:
+    [made] = compile_all([asked], workspace, history=True)
+    return made.body
+
+
+def _rewritten(asked: Job, folder: Path, pins: Sequence[str], *, lift: bool) -> Job:
+    """Return the job with copies of its .in files, below `folder`, that hold the pins, too."""
+    files = included(asked.files)
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    copies = {file: folder / file.relative_to(root) for file in files}
+    for file, copy in copies.items():
+        lines = file.read_text().splitlines()
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text("\n".join(map(without_floor, lines) if lift else lines) + "\n")
+    if pins:
+        # As constraints: they bring no package that was not there.
+        first = copies[asked.files[0]]
+        first.with_name("what-if.txt").write_text("".join(f"{pin}\n" for pin in pins))
+        first.write_text(f"{first.read_text()}-c what-if.txt\n")
+    return replace(asked, files=tuple(copies[file] for file in asked.files))
+
+
+def without_floor(line: str) -> str:
+    """Return a line of an .in file without its lower bounds; any other line as it is."""
+    requirement = _requirement(line)
+    if requirement is None or not _has_floor(requirement):
+        return line
+    kept = [str(each) for each in requirement.specifier if each.operator not in FLOORS]
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    marker = f" ; {requirement.marker}" if requirement.marker else ""
+    return f"{requirement.name}{extras}{','.join(sorted(kept))}{marker}"
+
+
+def _has_floor(requirement: Requirement) -> bool:
+    return any(each.operator in FLOORS for each in requirement.specifier)
+
+
+def requirements(asked: Job) -> Iterator[Requirement]:
+    """Yield what the .in files of a job ask for."""
+    for file in included(asked.files):
+        for line in file.read_text().splitlines():
+            if (requirement := _requirement(line)) is not None:
+                yield requirement
+
+
+def exact(asked: Job, pins: Sequence[str] = ()) -> frozenset[str]:
+    """Return the packages that an .in file of a job, or one of `pins`, holds at one version."""
+    found = [*requirements(asked), *map(Requirement, pins)]
+    return frozenset(
+        canonicalize_name(each.name)
+        for each in found
+        if any(specifier.operator == "==" for specifier in each.specifier)
+    )
+
+
+def _requirement(line: str) -> Requirement | None:
+    try:
+        return Requirement(line.split("#")[0].strip())
+    except InvalidRequirement:
+        return None  # an option, a comment, or nothing

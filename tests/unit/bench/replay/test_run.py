@@ -1,0 +1,104 @@
+"""The suite from its options to its files, on a fake of the resolver."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from scripts.bench.replay import history
+from scripts.bench.replay import run as replay
+from scripts.lock.lockfile import Lockfile
+from scripts.lock.resolve import Job
+from scripts.workspace.errors import BadInput, Failure
+from scripts.workspace.model import Workspace, load
+
+PACKAGES = {
+    "webui": ("torch", "nvidia-nvjitlink-cu12", "numpy", "llvmlite"),
+    "worker": ("runpod", "numpy"),
+}
+[LAST] = history.month_ends(load().lock.as_of, 0)
+FILES = ["locks.csv", "optimizer.csv", "packages.csv", "pulls.csv", "pulls.png"]
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Every job that a fake of compile_all was given; each package moves every month."""
+    jobs: list[Job] = []
+
+    def compile_all(given: Sequence[Job], workspace: Workspace, *, history: bool) -> list[Lockfile]:
+        jobs.extend(given)
+        day = workspace.lock.as_of
+        [job] = given
+        body = "".join(
+            f"{name}=={day:%Y.%m} \\\n    --hash=sha256:aa\n"
+            f"    # file {name}-{day}.whl {1000 * (place + 1)} bytes {day}\n"
+            for place, name in enumerate(PACKAGES[job.target.environment])
+        )
+        return [Lockfile(job.path, job.inputs, body)]
+
+    monkeypatch.setattr(history, "compile_all", compile_all)
+    monkeypatch.setattr(history, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(replay, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(replay, "BENCH", tmp_path / "bench")
+    monkeypatch.setattr(replay, "RECORDS", tmp_path / "benchmarks")
+    return jobs
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
+
+
+def test_the_results_are_recorded_only_when_asked(asked: list[Job], tmp_path: Path) -> None:
+    replay.run(load(), "runpod", [], record=False)
+    found = written(tmp_path / "bench" / "replay" / "runpod")
+    assert list(found) == FILES
+    assert not (tmp_path / "benchmarks").exists()
+    replay.run(load(), "runpod", [], record=True)
+    assert written(tmp_path / "benchmarks" / "runpod") == found
+
+
+def test_a_pin_is_asked_only_of_the_targets_that_have_the_package(
+    asked: list[Job], tmp_path: Path
+) -> None:
+    replay.run(load(), "runpod", ["nvidia-nvjitlink-cu12==12.1.105"], record=False)
+    months = replay.BUMPS + 1
+    environments = [job.target.environment for job in asked]
+    assert environments == ["webui"] * months + ["worker"] * months + ["webui"] * months
+    locks = (tmp_path / "bench" / "replay" / "runpod" / "locks.csv").read_text().splitlines()
+    assert len(locks) == 1 + 3 * months
+
+
+def test_a_pin_of_what_nothing_installs_is_refused_with_the_nearest(asked: list[Job]) -> None:
+    with pytest.raises(BadInput, match=r"nothing installs numpi. Did you mean numpy\?"):
+        replay.run(load(), "runpod", ["numpi==1"], record=False)
+
+
+def test_elsewhere_than_on_a_terminal_each_month_that_is_new_is_a_line(
+    asked: list[Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    replay.run(load(), "sandbox", [], record=False)
+    first = capsys.readouterr()
+    assert f"replay: webui-cu121-py3.11 {LAST}: 4 packages\n" in first.err
+    assert first.err.count(": 2 packages\n") == replay.BUMPS + 1
+    assert "replay sandbox, as it was" in first.out
+    replay.run(load(), "sandbox", [], record=False)
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert " packages\n" not in again.err
+
+
+def test_a_past_without_locks_is_a_failure_after_the_reasons(
+    asked: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def refuse(*_: object, **__: object) -> list[Lockfile]:
+        raise BadInput("numpy is not to be had.")
+
+    monkeypatch.setattr(history, "compile_all", refuse)
+    with pytest.raises(Failure, match="no two months could be locked"):
+        replay.run(load(), "runpod", [], record=True)
+    said = f"{LAST} is left out, because worker-py3.10 has no lock: numpy is not to be had."
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "bench").exists()

@@ -1,0 +1,89 @@
+"""Which suites `bench` runs, and that it starts nothing that they do not need."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from scripts.bench import __main__ as bench
+from scripts.bench.options import parser
+from scripts.bench.replay import run as replay
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import Workspace, parse
+from scripts.workspace.paths import ROOT
+
+
+class Needed(Exception):
+    """The image or the engine was asked for."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: Any) -> None:
+        raise Needed
+
+    monkeypatch.setattr(bench, "built", asked)
+    monkeypatch.setattr(bench, "ensure", asked)
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Sequence[str], bool]]:
+    calls: list[tuple[str, Sequence[str], bool]] = []
+
+    def run(workspace: Workspace, profile: str, pins: Sequence[str], *, record: bool) -> None:
+        calls.append((profile, pins, record))
+
+    monkeypatch.setattr(replay, "run", run)
+    return calls
+
+
+def run(*arguments: str) -> int:
+    return bench.main(parser().parse_args(arguments))
+
+
+def test_replay_needs_neither_image_nor_engine(
+    replayed: list[tuple[str, Sequence[str], bool]],
+) -> None:
+    assert run("--suite", "replay", "--profile", "runpod", "--pin", "a==1", "--record") == 0
+    assert replayed == [("runpod", ["a==1"], True)]
+
+
+def test_other_suites_need_the_image_and_do_not_replay(
+    replayed: list[tuple[str, Sequence[str], bool]],
+) -> None:
+    with pytest.raises(Needed):
+        run("--suite", "attn")
+    with pytest.raises(Needed):
+        run()
+    assert replayed == []
+
+
+@pytest.mark.parametrize("arguments", [("--record",), ("--pin", "a==1")])
+def test_options_of_replay_without_it_are_refused(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput, match="of the suite replay"):
+        run("--suite", "attn", *arguments)
+
+
+@pytest.mark.parametrize("pin", ["a", "a>=1", "a==1,<2", "==1", ""])
+def test_a_pin_is_one_version(pin: str) -> None:
+    with pytest.raises(BadInput, match="is no NAME==VERSION"):
+        parser().parse_args(["--pin", pin])
+
+
+def test_an_unknown_suite_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BadInput, match="Did you mean replay"):
+        run("--suite", "replai")
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_asked(
+    replayed: list[tuple[str, Sequence[str], bool]],
+) -> None:
+    with pytest.raises(BadInput, match="Did you mean runpod"):
+        run("--suite", "replay", "--profile", "runpot")
+    assert replayed == []
+
+
+def test_replay_may_stand_among_the_suites_of_every_run_and_has_no_seconds() -> None:
+    text = (ROOT / "workspace.toml").read_text()
+    changed = text.replace('suites = ["attn"', 'suites = ["replay", "attn"')
+    assert parse(changed, "workspace.toml").bench.suites[0] == "replay"

@@ -70,28 +70,38 @@ def install(target: Target, workspace: Workspace, progress: Progress) -> None:
 def attempt(trial: Trial, progress: Progress) -> None:
     """Install the locks of a trial, hold their packages against one another, import the modules.
 
-    Raises CheckFailed when a package cannot be installed by hash, when packages do not fit together
-    or when a module does not import, with a line for each; Failure when the registry is away or the
-    disk too small. The environment is removed on every way out.
+    Raises CheckFailed when packages do not fit together or a module does not import, with a line
+    for each, and what `installed` raises.
+    """
+    with installed(trial, progress) as python:
+        count = len(trial.pins)
+        with _timed(progress, f"{trial.name}: {count} packages held against one another"):
+            conflicts = _conflicts(python)
+        with _timed(progress, f"{trial.name}: {len(trial.modules)} modules tried"):
+            failures = _failures(python, trial.modules, python.parents[2])
+    if conflicts or failures:
+        raise _rejected(trial, conflicts, failures)
+
+
+@contextmanager
+def installed(trial: Trial, progress: Progress) -> Iterator[Path]:
+    """Install the locks of a trial by hash; yield the path of the environment's Python.
+
+    Raises CheckFailed when a package cannot be installed as it is locked, Failure when the registry
+    is away or the disk too small. The environment is removed on every way out.
     """
     packages = trial.pins
     # A universal lock does not say how large its files are; its environments are small.
     size = sum(pin.file.size for pin in packages if pin.file is not None)
     require_space(ENVIRONMENTS, UNPACKED * size + SMALL, f"installing {trial.name}")
-    with tempfile.TemporaryDirectory(dir=ENVIRONMENTS, prefix=f"{trial.name}.") as temporary:
-        folder = Path(temporary)
-        python = folder / "environment" / "bin" / "python"
+    with tempfile.TemporaryDirectory(dir=ENVIRONMENTS, prefix=f"{trial.name}.") as folder:
+        environment = Path(folder, "environment")
+        python = environment / "bin" / "python"
         count = f"{trial.name}: {len(packages)} packages"
-        download = f", {size / 1e6:,.0f} MB unless cached" if size else ""
-        progress(f"{count} to install{download}.")
+        progress(f"{count} to install{f', {size / 1e6:,.0f} MB unless cached' if size else ''}.")
         with _timed(progress, f"{count} installed by hash"):
-            _install(trial, folder / "environment", python)
-        with _timed(progress, f"{count} held against one another"):
-            conflicts = _conflicts(python)
-        with _timed(progress, f"{trial.name}: {len(trial.modules)} modules tried"):
-            failures = _failures(python, trial.modules, folder)
-    if conflicts or failures:
-        raise _rejected(trial, conflicts, failures)
+            _install(trial, environment, python)
+        yield python
 
 
 def _python(target: Target) -> str:
@@ -213,8 +223,11 @@ def _rejected(trial: Trial, conflicts: Sequence[str], failures: Mapping[str, str
     hint = "Hold back the package that moved, with the reason, in requirements/."
     if any("cannot open shared object file" in reason for reason in failures.values()):
         hint = "A system library is missing here: [debian] system in workspace.toml names them."
+    wrong = []
+    if conflicts:
+        wrong.append(f"{len(conflicts)} requirements are not met")
+    if failures:
+        wrong.append(f"{len(failures)} of {len(trial.modules)} modules cannot be imported")
     return CheckFailed(
-        f"{trial.name} installs, but {len(failures)} of {len(trial.modules)} modules cannot be "
-        f"imported, and {len(conflicts)} packages do not fit:\n  " + "\n  ".join(lines),
-        hint=hint,
+        f"{trial.name} installs, but {' and '.join(wrong)}:\n  " + "\n  ".join(lines), hint=hint
     )

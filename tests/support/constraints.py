@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
+from packaging.specifiers import Specifier
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from scripts.workspace.paths import ROOT
 
@@ -27,8 +29,17 @@ class Constraint:
     @property
     def beyond(self) -> str:
         """The requirement that every version beyond the constraint meets, and none within it."""
+        return f"{self.name}{BEYOND[self._bound.operator]}{self._bound.version}"
+
+    @property
+    def just_beyond(self) -> str:
+        """The requirement that the first major version beyond the constraint meets."""
+        return f"{self.beyond},<{Version(self._bound.version).major + 1}"
+
+    @property
+    def _bound(self) -> Specifier:
         (bound,) = Requirement(self.line).specifier
-        return f"{self.name}{BEYOND[bound.operator]}{bound.version}"
+        return bound
 
     @property
     def holder(self) -> str | None:

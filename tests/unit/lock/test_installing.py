@@ -11,6 +11,7 @@ from scripts.lock import install
 from scripts.lock.install import Trial, attempt
 from scripts.workspace.errors import CheckFailed, Failure
 from scripts.workspace.model import load, targets
+from tests.support.commands import command
 from tests.support.index import Index, running
 
 
@@ -72,7 +73,7 @@ def test_each_module_that_does_not_import_is_named_with_its_last_line(
         tried(index, "clay", "kiln", "oven", "wheel", "absent", folder=tmp_path)
     assert failure.value.code == 3
     head, *lines = failure.value.message.split("\n  ")
-    assert "4 of 5 modules cannot be imported, and 0 packages do not fit" in head
+    assert head == "app installs, but 4 of 5 modules cannot be imported:"
     assert lines == [
         "import clay: TypeError: first",
         "import kiln: ModuleNotFoundError: No module named 'glaze'",
@@ -143,7 +144,8 @@ def test_a_package_outside_the_lock_and_one_that_does_not_fit_are_named(
     index.wheel("kiln", "1.0")
     with pytest.raises(CheckFailed) as failure:
         tried(index, "clay", "kiln", folder=tmp_path)
-    lines = failure.value.message.split("\n  ")[1:]
+    head, *lines = failure.value.message.split("\n  ")
+    assert head == "app installs, but 2 requirements are not met:"
     assert sorted(lines) == [
         "The package `clay` requires `glaze`, but it's not installed",
         "The package `clay` requires `kiln>=2`, but `1.0` is installed",
@@ -227,3 +229,10 @@ def test_a_python_that_is_not_here_is_named_with_how_to_get_it(
     )
     assert "uv python install 3.11" in failure.value.hint
     assert failure.value.code == 1
+
+
+def test_an_unknown_target_is_answered_with_the_nearest_and_the_list() -> None:
+    done = command("lock", "--install", "workr-py3.11")
+    assert done.returncode == 2
+    assert "there is no target workr-py3.11. Did you mean worker-py3.11?" in done.stderr
+    assert all(target.name in done.stderr for target in targets(load()))

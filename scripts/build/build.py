@@ -39,7 +39,7 @@ def build(
         started = time.monotonic()
         folders = contexts.inputs(workspace, name, replaced)
         given = {
-            key: str(contexts.without_git(key, Path(value))) if value.startswith("/") else value
+            key: str(contexts.replacing(key, Path(value))) if value.startswith("/") else value
             for key, value in replaced.items()
         }
         image = _base(workspace, name)

@@ -52,17 +52,35 @@ def replaceable() -> set[str]:
     return (taken | stages()) - {"image"}
 
 
-def without_git(name: str, folder: Path) -> Path:
-    """Return a replacing folder as it is, or a copy of it when there is a .git below it.
+# Where the files of a context lie below its root, which becomes the image's. Were they copied to
+# /models/ and so on instead, COPY --link would make these folders with the time of the build.
+PLACES = {"model": "models", "source": "srv/webui", "app": "app"}
 
-    A checkout's .git is no part of its files, and the address of a remote may hold a token.
+
+def replacing(name: str, folder: Path) -> Path:
+    """Return a context from a folder that `--context` names, in the place of ours.
+
+    Files are linked, not copied, where that can be. A checkout's .git is no part of its files, and
+    the address of a remote may hold a token.
     """
-    if not any(folder.rglob(".git")):
-        return folder
-    copy = BUILDS / "replaced" / name
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-    return copy
+    made = BUILDS / "replaced" / name
+    shutil.rmtree(made, ignore_errors=True)
+    place = made / PLACES.get(name, ".")
+    shutil.copytree(
+        folder,
+        place,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".git"),
+        copy_function=_link_or_copy,
+    )
+    return _same_folders(made)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 class Contexts:
@@ -81,17 +99,30 @@ class Contexts:
         folder = self.folder / context
         folder.mkdir(parents=True)
         for name, source in files.items():
-            path = folder / name
+            path = folder / PLACES.get(context, ".") / name
             path.parent.mkdir(parents=True, exist_ok=True)
             content = source.read_bytes() if isinstance(source, Path) else source.encode()
             executable = isinstance(source, Path) and os.access(source, os.X_OK)
             path.write_bytes(content)
             path.chmod(0o755 if executable else 0o644)
             set_content_time(path, hashlib.sha256(content).hexdigest())
-        for path in filter(Path.is_dir, (folder, *folder.rglob("*"))):
+        return _same_folders(folder)
+
+    def link(self, context: str, source: Path) -> Path:
+        """Make the folder of a context from a folder's files, without copying them."""
+        folder = self.folder / context
+        place = folder / PLACES.get(context, ".")
+        shutil.copytree(source, place, copy_function=_link_or_copy)
+        return _same_folders(folder)
+
+
+def _same_folders(folder: Path) -> Path:
+    """Give a folder and those below it the modes and times that they have everywhere."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)
             os.utime(path, (EPOCH, EPOCH))
-        return folder
+    return folder
 
 
 def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str, Path]:
@@ -118,10 +149,12 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
         made["rootfs"] = contexts.folder / "rootfs"
         _rootfs(made["rootfs"], debian_pins)
     if "model" in wanted:
-        made["model"] = store.folder(profile.model, workspace.models[profile.model])
+        made["model"] = contexts.link(
+            "model", store.folder(profile.model, workspace.models[profile.model])
+        )
     if "source" in wanted:
         if profile.source.folder is not None:
-            made["source"] = contexts.put("source", _own(ROOT / profile.source.folder))
+            made["source"] = contexts.put("stand-in", _own(ROOT / profile.source.folder))
         else:
             made["source"] = contexts.put("source", _git_source(workspace, profile))
     if "app" in wanted:

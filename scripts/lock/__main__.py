@@ -3,19 +3,18 @@
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from scripts.lock import compatibility, forward, install, moves, pins, pylock, resolve, verify, why
 from scripts.lock.lockfile import locked
-from scripts.lock.plan import Plan, computed, plan, texts
+from scripts.lock.plan import computed, plan, present
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.files import exclusive, write_atomic
-from scripts.workspace.model import Target, Workspace, load, nearest, targets
+from scripts.workspace.files import exclusive, write_all
+from scripts.workspace.model import Workspace, load, nearest, targets
 from scripts.workspace.paths import CACHE, ROOT, WORKSPACE, shown
 
 TOML = ROOT / "workspace.toml"
@@ -101,12 +100,22 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     found = plan(step.workspace)
     if not found.late and not step.look_up:
         print(f"All {found.total} lockfiles follow from the inputs; nothing to do.")
+        warn(workspace)
         return
     if not moving:
         for path, reasons in found.late.items():
             print(f"{shown(path)}: {'; '.join(reasons)}.", flush=True)
-    made = computed(found, step.workspace)
-    old = texts()
+    # On a terminal only; elsewhere the lines above say what is being done.
+    with Console(stderr=True).status("") as status:
+        waiting = {path.stem for path in found.late}
+
+        def report(name: str) -> None:
+            waiting.discard(name)
+            status.update(f"{len(waiting)} of {len(found.late)} lockfiles to go")
+
+        report("")
+        made = computed(found, step.workspace, report)
+    old = present()
     new = {**old, **{lock.path: lock.text() for lock in made}}
     for path in found.surplus:
         del new[path]
@@ -114,7 +123,9 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     new[TOML] = forward.rewritten(old[TOML], step.workspace.lock)
     if moving or args.dry_run:
         print(moves.diff(old, new), end="")
-    moved = moves.moves(old, new)
+    # A lockfile that was not there has moved nothing: the line above says that it is new.
+    kept = old.keys() & new.keys()
+    moved = moves.moves(*({path: texts[path] for path in kept} for texts in (old, new)))
     if moved:
         Console().print(moves.table(moved))
     seconds = f"{time.monotonic() - started:.1f} s"
@@ -122,17 +133,12 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     if args.dry_run:
         print(f"Would write {len(late)} files ({seconds}); nothing was written.")
         return
-    put(old, new, found)
-    print(f"Wrote {len(late)} files in {seconds}.")
-
-
-def put(old: Mapping[Path, str], new: Mapping[Path, str], found: Plan) -> None:
-    """Write what changed. Everything is computed: only whole files are put in place."""
-    for path, text in new.items():
-        if text != old.get(path):
-            write_atomic(path, text)
+    # Everything is computed: from here on, only whole files are put in place.
+    write_all({path: new[path] for path in late})
     for path in found.surplus:
         path.unlink()
+    print(f"Wrote {len(late)} files in {seconds}.")
+    warn(workspace)
 
 
 def warn(workspace: Workspace) -> None:
@@ -141,18 +147,23 @@ def warn(workspace: Workspace) -> None:
         say(f"warning: {warning}")
 
 
-def target(name: str) -> Target:
-    """Return a target by name; raises BadInput for an unknown one."""
-    return chosen([name])[0].target
-
-
 def main(args: argparse.Namespace) -> int:
     """Answer the question, or write the late lockfiles; return the exit code."""
-    workspace = load()
     questions = args.check or args.why or args.install or args.pylock or args.verify is not None
-    forward_options = args.upgrade is not None or args.as_of or args.dry_run or args.require_fresh
-    if questions and forward_options:
+    moving = args.upgrade is not None or args.as_of or args.dry_run or args.require_fresh
+    if questions and moving:
         raise BadInput("a question cannot be asked while pins move: give one or the other.")
+    if questions:
+        answer(args, load())
+    else:
+        with exclusive(CACHE / "lock.lock", "lock"):
+            # Read here: the one that was waited for may have moved the cutoff.
+            write(args, load())
+    return 0
+
+
+def answer(args: argparse.Namespace, workspace: Workspace) -> None:
+    """Answer the question that is asked; raises CheckFailed for a no."""
     if args.check:
         check(workspace)
         warn(workspace)
@@ -166,11 +177,6 @@ def main(args: argparse.Namespace) -> int:
     elif args.pylock:
         for path in pylock.write_all(chosen(()), workspace, WORKSPACE / "pylock"):
             print(shown(path))
-    else:
-        with exclusive(CACHE / "lock.lock", "lock"):
-            write(args, workspace)
-        warn(workspace)
-    return 0
 
 
 if __name__ == "__main__":

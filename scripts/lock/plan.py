@@ -1,6 +1,6 @@
 """What the inputs ask for, held against the lockfiles that are there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +46,16 @@ def stale(path: Path, inputs: Mapping[str, str]) -> list[str]:
         return [reason.message.removeprefix(f"{shown(path)} ").rstrip(".")]
 
 
-def texts() -> dict[Path, str]:
+def present() -> dict[Path, str]:
     """Return the lockfiles as they are."""
     files = (path for path in LOCKFILES.glob("[!.]*") if path.suffix in (".txt", ".toml"))
     return {path: path.read_text() for path in files}
 
 
-def computed(found: Plan, workspace: Workspace) -> list[Lockfile]:
-    """Compute what is late; nothing is written."""
-    made = resolve.compile_all([each for each in found.jobs if each.path in found.late], workspace)
+def computed(found: Plan, workspace: Workspace, report: Callable[[str], None]) -> list[Lockfile]:
+    """Compute what is late; nothing is written. `report` is told what is done."""
+    late = [each for each in found.jobs if each.path in found.late]
+    made = resolve.compile_all(late, workspace, report) if late else []
     return made + [
         pins.compute(path, asked, workspace)
         for path, asked in found.tables.items()

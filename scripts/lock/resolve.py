@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -85,8 +85,12 @@ def cutoffs(lock: Lock) -> dict[str, datetime]:
     return {"*": cutoff(lock.as_of), **ahead}
 
 
-def compile_all(jobs: Sequence[Job], workspace: Workspace) -> list[Lockfile]:
+def compile_all(
+    jobs: Sequence[Job], workspace: Workspace, report: Callable[[str], None] = lambda name: None
+) -> list[Lockfile]:
     """Resolve every job, side by side; those that lie on another lock wait for it.
+
+    `report` is told the name of each target that is resolved.
 
     Raises BadInput with the resolver's reason and the .in lines it concerns, or for a lock that
     would not be complete, and Failure when the registry cannot be reached. Nothing is written.
@@ -100,7 +104,7 @@ def compile_all(jobs: Sequence[Job], workspace: Workspace) -> list[Lockfile]:
         Processes(places) as processes,
     ):
         uv = prepared(processes, Path(folder), max(limits.values()))
-        resolver = _Resolver(workspace, uv, Path(folder), limits)
+        resolver = _Resolver(workspace, uv, Path(folder), limits, report)
         waiting: dict[str, Future[Resolved]] = {}
         for each in _in_turn(jobs):
             waiting[each.target.name] = threads.submit(
@@ -167,6 +171,7 @@ class _Resolver:
     uv: Uv
     folder: Path
     limits: Mapping[str, datetime]
+    report: Callable[[str], None]
 
     def resolve(self, each: Job, after: "Future[Resolved] | None") -> Resolved:
         """Return the packages of a job, once the one that it builds on is there."""
@@ -195,6 +200,7 @@ class _Resolver:
             pylock, _ = self.uv([*common, "--format=pylock.toml", str(lock)])
         except Refused as reason:
             raise explained(each, str(reason)) from None
+        self.report(each.target.name)
         return Resolved(
             pins=made,
             releases=releases.read(pylock),

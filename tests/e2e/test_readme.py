@@ -5,37 +5,22 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from scripts.build.engine import Engine
 from scripts.build.record import BuildRecord
-from scripts.workspace.paths import ROOT, WORKSPACE
+from scripts.workspace.paths import WORKSPACE
+from tests.support.clones import fresh_clone
 from tests.support.commands import Done
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A clone of this checkout with its own tools, sharing engine and downloads with the tests.
-
-    What is not committed yet comes along: the tests judge the working tree.
-    """
-    folder = tmp_path_factory.mktemp("clone") / "sdkiln"
-    subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listing.split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
-    yield folder
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with its own tools, sharing engine and downloads with the tests."""
+    return fresh_clone(tmp_path_factory.mktemp("clone") / "sdkiln")
 
 
 def nox(clone: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:

@@ -52,7 +52,7 @@ def test_the_record_names_every_layer_with_its_digest_and_size(image: BuildRecor
 
 
 def test_a_change_of_the_app_makes_one_layer(image: BuildRecord, tmp_path: Path) -> None:
-    app = BUILDS / "sandbox" / "contexts" / "app"
+    app = BUILDS / "sandbox" / "contexts" / "app" / "app"
     changed = tmp_path / "app"
     changed.mkdir()
     for file in app.glob("*.*"):

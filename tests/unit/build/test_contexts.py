@@ -7,6 +7,7 @@ import pytest
 
 from scripts.build import contexts as module
 from scripts.build.contexts import Contexts
+from scripts.workspace.files import EPOCH
 
 
 @pytest.fixture
@@ -52,9 +53,28 @@ def test_a_replacing_checkout_comes_without_its_git(contexts: Contexts, tmp_path
     for name in (".git/config", "repositories/one/.git/config", "webui.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("https://token@host/")
-    given = module.without_git("source", folder)
-    assert [path.name for path in given.rglob("*") if path.is_file()] == ["webui.py"]
+    given = module.replacing("source", folder)
+    files = [path for path in given.rglob("*") if path.is_file()]
+    assert files == [given / "srv" / "webui" / "webui.py"]
 
 
-def test_a_replacing_folder_without_git_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert module.without_git("source", tmp_path) == tmp_path
+def test_a_replacing_folder_keeps_its_files_and_links(contexts: Contexts, tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "a.deb").write_text("a")
+    (folder / "b.deb").symlink_to("a.deb")
+    given = module.replacing("debs", folder)
+    assert (given / "a.deb").read_text() == "a"
+    assert (given / "b.deb").readlink() == Path("a.deb")
+
+
+@pytest.mark.parametrize(("context", "place"), module.PLACES.items())
+def test_files_lie_where_they_go_in_the_image_in_folders_of_one_time(
+    contexts: Contexts, tmp_path: Path, context: str, place: str
+) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "file").write_text("text")
+    linked = contexts.link(context, tmp_path / "store")
+    assert (linked / place / "file").samefile(tmp_path / "store" / "file")
+    folders = [path for path in (linked, *linked.rglob("*")) if path.is_dir()]
+    assert {path.stat().st_mtime for path in folders} == {EPOCH}

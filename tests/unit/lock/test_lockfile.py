@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.lock.lockfile import Lockfile, changes, pins, read
+from scripts.lock.lockfile import File, Lockfile, Pin, changes, pins, read
 from scripts.workspace.errors import BadInput
 
 BODY = """\
@@ -87,3 +87,36 @@ def test_pins_are_read_with_versions_hashes_and_markers() -> None:
 def test_a_package_without_version_or_hash_is_refused(line: str) -> None:
     with pytest.raises(BadInput, match="not pinned by version and hash"):
         list(pins(line + "\n"))
+
+
+words = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
+versions = st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,2}", fullmatch=True)
+files = st.builds(
+    File,
+    name=words.map(lambda word: f"{word}-1.0-py3-none-any.whl"),
+    size=st.integers(min_value=0),
+    uploaded=st.dates(),
+)
+
+
+@given(
+    name=words,
+    version=versions,
+    marker=st.sampled_from(["", " ; python_version < '3.11'", ' ; sys_platform == "win32"']),
+    hashes=st.lists(st.from_regex(r"sha256:[0-9a-f]{4}", fullmatch=True), min_size=1),
+    via=st.lists(st.one_of(words, words.map(lambda word: f"-r requirements/{word}.in"))),
+    file=st.none() | files,
+)
+def test_an_entry_is_read_back_as_it_was_written(
+    name: str, version: str, marker: str, hashes: list[str], via: list[str], file: File | None
+) -> None:
+    pin = Pin(name, version, f"{name}=={version}{marker}", tuple(hashes), tuple(via), file)
+    assert list(pins(pin.entry + pin.entry)) == [pin, pin]
+
+
+def test_uv_s_ways_of_writing_reasons_are_read() -> None:
+    one, several = pins(
+        "first==1 \\\n    --hash=sha256:aa\n    # via second\n"
+        "second==1 \\\n    --hash=sha256:aa\n    # via\n    #   -r a.in\n    #   third\n"
+    )
+    assert (one.via, several.via) == (("second",), ("-r a.in", "third"))

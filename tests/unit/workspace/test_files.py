@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.workspace.errors import Failure
-from scripts.workspace.files import exclusive, require_space, sha256, write_atomic
+from scripts.workspace.files import exclusive, require_space, sha256, write_all, write_atomic
 
 
 def test_a_write_replaces_the_whole_file(tmp_path: Path) -> None:
@@ -36,6 +36,25 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         write_atomic(path, "new")
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_of_several_files_none_is_touched_when_the_disk_is_full_at_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / name for name in ("first", "second", "third")]
+    write_all({path: "old" for path in paths})
+    synced = []
+
+    def full_at_the_third(handle: int) -> None:
+        synced.append(handle)
+        if len(synced) == len(paths):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_at_the_third)
+    with pytest.raises(OSError, match="No space"):
+        write_all({path: "new" for path in paths})
+    assert [path.read_text() for path in paths] == ["old"] * 3
+    assert sorted(tmp_path.iterdir()) == paths
 
 
 @given(content=st.binary(max_size=1000))

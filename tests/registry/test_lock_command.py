@@ -1,0 +1,196 @@
+"""`./nox -s lock` against the machine's own registry, in a clone whose inputs a test may change."""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import tomli
+
+from scripts.lock.lockfile import Lockfile, locked, read
+from scripts.workspace.model import load, targets
+from scripts.workspace.paths import ROOT, WORKSPACE
+from tests.support.clones import fresh_clone
+from tests.support.commands import Done, command
+
+# pip-tools is installed once for all tests.
+SHARED = {"SDKILN_WORKSPACE": str(WORKSPACE)}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    return fresh_clone(tmp_path / "sdkiln")
+
+
+def lock(clone: Path, *arguments: str) -> Done:
+    return command(
+        "lock", *arguments, root=clone, environment={"SDKILN_WORKSPACE": str(clone / ".workspace")}
+    )
+
+
+def state(clone: Path) -> dict[str, bytes]:
+    files = [clone / "workspace.toml", *(clone / "lockfiles").iterdir()]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def test_locks_made_anew_are_the_committed_ones_to_the_byte(clone: Path) -> None:
+    before = state(clone)
+    for path in (clone / "lockfiles").glob("*.txt"):
+        path.unlink()
+    done = lock(clone)
+    assert done.returncode == 0, done.stderr
+    assert state(clone) == before
+
+
+def test_a_dry_run_shows_table_and_diff_and_writes_nothing(clone: Path) -> None:
+    before = state(clone)
+    # What the worker asks for came in the last months; a lock of long ago has none of it.
+    (clone / "requirements" / "worker.in").write_text("httpx\n")
+    done = lock(clone, "--as-of", "2026-03-01", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "--- a/lockfiles/webui-cu121-py3.10.txt" in done.stdout
+    assert "+# input: as_of = 2026-03-01" in done.stdout
+    assert "+as_of = 2026-03-01" in done.stdout
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("runpod ")]
+    assert row.split()[2:4] == ["->", "-"]
+    assert "nothing was written" in done.stdout
+    assert state(clone) == before
+
+
+def test_one_package_moves_ahead_and_back_with_the_others(clone: Path) -> None:
+    before = state(clone)
+    day = load().lock.as_of
+    done = lock(clone, "--as-of", str(day - timedelta(days=30)), "--upgrade", "runpod")
+    assert "nothing to do" in done.stdout  # it is further already
+    assert lock(clone, "--as-of", str(day - timedelta(days=7))).returncode == 0
+    done = lock(clone, "--as-of", str(day), "--upgrade", "httpx")
+    assert done.returncode == 0, done.stderr
+    settings = tomli.loads((clone / "workspace.toml").read_text())["lock"]
+    assert settings["as_of"] == day - timedelta(days=7)
+    assert settings["ahead"] == {"httpx": day}
+    assert lock(clone, "--check").returncode == 0
+    assert lock(clone, "--as-of", str(day)).returncode == 0
+    assert state(clone) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        ("worker.in", "httpx==", "worker.in:"),
+        ("webui.in", "fastapi==0.95.0", "fastapi==0.95.0"),
+        ("worker.in", "sdkiln-has-no-such-package", "sdkiln-has-no-such-package"),
+    ],
+)
+def test_bad_input_ends_with_2_names_the_line_and_leaves_the_locks(
+    clone: Path, file: str, line: str, said: str
+) -> None:
+    before = state(clone)
+    with (clone / "requirements" / file).open("a") as requirements:
+        requirements.write(f"{line}\n")
+    done = lock(clone)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert f"requirements/{file}:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert state(clone) == before
+
+
+def test_a_cutoff_before_the_first_release_is_bad_input(clone: Path) -> None:
+    before = state(clone)
+    done = lock(clone, "--as-of", "2012-01-01")
+    assert done.returncode == 2, done.stderr
+    assert "requirements/" in done.stderr
+    assert state(clone) == before
+
+
+def test_a_registry_out_of_reach_is_a_failure_and_leaves_the_locks(clone: Path) -> None:
+    before = state(clone)
+    (clone / "lockfiles" / "worker-py3.11.txt").unlink()
+    ours = {
+        "SDKILN_WORKSPACE": str(clone / ".workspace"),
+        "UV_DEFAULT_INDEX": "http://127.0.0.1:1/simple",
+        "UV_HTTP_RETRIES": "0",
+    }
+    done = command("lock", root=clone, environment=ours)
+    assert done.returncode == 1, done.stderr
+    assert "could not be reached" in done.stderr
+    assert "Nothing was written" in done.stderr
+    assert state(clone) == {
+        name: content for name, content in before.items() if name != "worker-py3.11.txt"
+    }
+
+
+def test_two_locks_at_once_the_second_waits_and_finds_all_done(clone: Path) -> None:
+    (clone / "lockfiles" / "webui-cu121-py3.11.txt").unlink()
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "scripts.lock"],
+            cwd=clone,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted("nothing to do" in each for each in said) == [False, True], said
+
+
+def test_pip_tools_agrees_with_uv_on_the_worker() -> None:
+    done = command("lock", "--verify", "worker-py3.11", timeout_s=1200)
+    assert done.returncode == 0, done.stderr
+    packages = len(locked("worker-py3.11"))
+    assert f"worker-py3.11: {packages} packages, the same versions and hashes." in done.stdout
+
+
+def test_a_lock_that_pip_tools_would_not_write_ends_with_3_and_a_table(clone: Path) -> None:
+    (clone / "requirements" / "worker.in").write_text("httpx\n")
+    assert lock(clone).returncode == 0
+    path = clone / "lockfiles" / "worker-py3.11.txt"
+    found = read(path)
+    dropped = next(line for line in found.body.splitlines() if "--hash=" in line)
+    body = found.body.replace(f"{dropped}\n", "", 1)
+    path.write_text(Lockfile(path, found.inputs, body).text())
+    done = command("lock", "--verify", "worker-py3.11", root=clone, environment=SHARED)
+    assert done.returncode == 3, done.stderr + done.stdout
+    assert "1 hashes more, 0 less" in done.stdout
+    assert "do not agree on 1 packages" in done.stderr
+
+
+def test_a_pylock_gives_the_same_environment_as_the_lock(clone: Path, tmp_path: Path) -> None:
+    done = lock(clone, "--pylock")
+    assert done.returncode == 0, done.stderr
+    made = {path.name for path in (clone / ".workspace" / "pylock").iterdir()}
+    assert made == {f"pylock.{each.name.replace('.', '')}.toml" for each in targets(load())}
+    frozen = []
+    for name, source in (
+        ("one", clone / "lockfiles" / "worker-py3.11.txt"),
+        ("other", clone / ".workspace" / "pylock" / "pylock.worker-py311.toml"),
+    ):
+        python = tmp_path / name / "bin" / "python"
+        uv("venv", "--python", "3.11", str(tmp_path / name))
+        # The lock leaves it to the installer which of its files fits best, here and in the image.
+        platform = f"--python-platform={load().lock.platform}"
+        uv("pip", "sync", platform, "--python", str(python), str(source))
+        site = tmp_path / name / "lib" / "python3.11" / "site-packages"
+        frozen.append(
+            {
+                path.relative_to(site).as_posix(): path.read_bytes()
+                for path in site.rglob("*")
+                # RECORD lists the scripts with the address of the interpreter in their first line.
+                if path.is_file() and path.name not in ("RECORD", "direct_url.json")
+            }
+        )
+    assert frozen[0] == frozen[1]
+    assert len(frozen[0]) > 1000
+
+
+def uv(*arguments: str) -> None:
+    from uv import find_uv_bin
+
+    done = subprocess.run(
+        [find_uv_bin(), *arguments, "--quiet"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,96 @@
+"""What the locks answer: why a package is there, and whether a second resolver agrees."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.lock.lockfile import Pin, locked
+from scripts.lock.verify import Difference, differences, verify
+from scripts.lock.why import lines, why
+from scripts.workspace.errors import BadInput, Inconclusive
+from scripts.workspace.model import load, targets
+
+
+def test_a_package_is_explained_by_line_chain_layer_and_file() -> None:
+    text = "\n".join(lines(why("torch", load())))
+    assert "because   requirements/stack-cu121.in -> torch 2.1.2" in text
+    assert "because   requirements/stack-cu128.in -> torch 2.8.0" in text
+    assert "requirements/stack-cu121.in:2: torch==2.1.2" in text
+    assert "layer     py-torch" in text
+    assert "670.2 MB, uploaded 2023-12-14" in text
+
+
+def test_a_package_that_nobody_asks_for_has_a_chain_that_leads_to_an_in_file() -> None:
+    for place in why("aiohttp", load()):
+        assert place.chain[0].startswith("requirements/")
+        assert place.chain[-1].startswith("aiohttp ")
+        assert len(place.chain) > 2
+        assert not place.lines
+
+
+def test_every_package_of_every_lock_has_a_reason() -> None:
+    workspace = load()
+    for target in targets(workspace):
+        for pin in locked(target.name):
+            assert pin.via, f"{target.name}: {pin.name}"
+
+
+def test_each_version_of_a_universal_lock_is_explained_with_its_marker() -> None:
+    places = [place for place in why("numpy", load()) if place.target.name == "bench"]
+    assert len(places) > 1
+    assert all("python_full_version" in place.marker for place in places)
+
+
+def test_a_spelling_that_is_not_canonical_is_understood() -> None:
+    assert why("Open_CLIP.torch", load())[0].version == "2.20.0"
+
+
+def test_a_package_that_no_lock_holds_is_refused_with_the_nearest() -> None:
+    with pytest.raises(BadInput, match=r"no lock holds tourch\. Did you mean torch\?"):
+        why("tourch", load())
+
+
+hashes = st.sets(st.sampled_from(["sha256:a", "sha256:b", "sha256:c"]), min_size=1)
+locks = st.dictionaries(
+    st.sampled_from(["clay", "kiln", "glaze"]), st.tuples(st.sampled_from("12"), hashes)
+)
+
+
+def pins(lock: dict[str, tuple[str, set[str]]]) -> list[Pin]:
+    return [
+        Pin(name, version, f"{name}=={version}", tuple(sorted(found)))
+        for name, (version, found) in lock.items()
+    ]
+
+
+@given(ours=locks, theirs=locks)
+def test_resolvers_agree_exactly_when_names_versions_and_all_hashes_do(
+    ours: dict[str, tuple[str, set[str]]], theirs: dict[str, tuple[str, set[str]]]
+) -> None:
+    found = list(differences("app", pins(ours), pins(theirs)))
+    differing = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+    assert {each.name for each in found} == differing
+
+
+def test_the_order_of_hashes_does_not_matter() -> None:
+    one = Pin("clay", "1", "clay==1", ("sha256:a", "sha256:b"))
+    other = Pin("clay", "1", "clay==1", ("sha256:b", "sha256:a"))
+    assert not list(differences("app", [one], [other]))
+
+
+def test_a_difference_says_what_each_resolver_has() -> None:
+    ours = pins({"clay": ("1", {"sha256:a", "sha256:b"}), "kiln": ("1", {"sha256:a"})})
+    theirs = pins({"clay": ("1", {"sha256:a", "sha256:c"})})
+    assert list(differences("app", ours, theirs)) == [
+        Difference("app", "clay", "1, 2 hashes", "1 hashes more, 1 less"),
+        Difference("app", "kiln", "1", "-"),
+    ]
+
+
+def test_packages_ahead_of_the_others_cannot_be_verified() -> None:
+    lock = load().lock
+    workspace = load().model_copy(
+        update={"lock": lock.model_copy(update={"ahead": {"runpod": lock.as_of}})}
+    )
+    with pytest.raises(Inconclusive, match="runpod"):
+        verify([], workspace, print)

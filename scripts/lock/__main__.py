@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from scripts.lock import compatibility, forward, moves, pins, pylock, resolve, verify, why
+from scripts.lock import compatibility, forward, install, moves, pins, pylock, resolve, verify, why
 from scripts.lock.lockfile import locked
 from scripts.lock.plan import computed, plan, present
 from scripts.workspace.cli import run, say
@@ -39,7 +39,10 @@ def chosen(names: Sequence[str]) -> list[resolve.Job]:
     known = {target.name: target for target in targets(workspace)}
     for name in names:
         if name not in known:
-            raise BadInput(f"there is no target {name}.{nearest(name, known)}")
+            raise BadInput(
+                f"there is no target {name}.{nearest(name, known)}",
+                hint=f"Targets: {', '.join(known)}.",
+            )
     return [resolve.job(workspace, known[name]) for name in names or known]
 
 
@@ -169,6 +172,8 @@ def answer(args: argparse.Namespace, workspace: Workspace) -> None:
             print(line)
     elif args.verify is not None:
         verified(args.verify, workspace)
+    elif args.install:
+        install.install(target(args.install), workspace, lambda line: print(line, flush=True))
     elif args.pylock:
         for path in pylock.write_all(chosen(()), workspace, WORKSPACE / "pylock"):
             print(shown(path))

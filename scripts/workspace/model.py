@@ -31,6 +31,7 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 MeasuredSuite = Literal["attn", "image"]
 SuiteName = Literal[MeasuredSuite, "replay"]
 PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+$")]
+ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 
 
 class Record(BaseModel):
@@ -54,9 +55,13 @@ class Stack(Record):
 
 
 class Environment(Record):
-    """A set of packages, locked once per stack and Python, or once for all (`universal`)."""
+    """A set of packages, locked once per stack and Python, or once for all (`universal`).
+
+    `imports` are the modules that are imported from it, by which an installed lock is tried.
+    """
 
     requirements: str
+    imports: tuple[ModuleName, ...] = Field(strict=False, min_length=1)
     stacks: Names = ()
     pythons: tuple[PythonVersion, ...] = Field(strict=False, min_length=1)
     universal: bool = False

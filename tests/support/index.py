@@ -44,15 +44,16 @@ class Index:
         tags: str = "py3-none-any",
         yanked: bool | str = False,
         requires_python: str = ">=3.8",
+        code: str = "",
     ) -> None:
-        """Upload a wheel with one module of its name, on a day at noon UTC."""
+        """Upload a wheel with one module of its name and with this code, on a day at noon UTC."""
         folder = f"{name}-{version}.dist-info"
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         metadata += f"Requires-Python: {requires_python}\n"
         metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w") as archive:
-            archive.writestr(f"{name}.py", f"version = {version!r}\n")
+            archive.writestr(f"{name}.py", f"version = {version!r}\n{code}")
             archive.writestr(f"{folder}/METADATA", metadata)
             archive.writestr(
                 f"{folder}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tags}\n"

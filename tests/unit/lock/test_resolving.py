@@ -45,6 +45,7 @@ def lock(tmp_path: Path) -> Locked:
             (tmp_path / f"{name}.in").write_text(text)
             environments[name] = Environment(
                 requirements=str(tmp_path / f"{name}.in"),
+                imports=(name,),
                 pythons=("3.10", "3.11") if universal else ("3.11",),
                 universal=universal or name == "build",
                 extends=(extends or {}).get(name),

@@ -64,7 +64,7 @@ def verified(names: Sequence[str], workspace: Workspace) -> None:
     jobs = [job for job in jobs if job not in left_out]
     if not jobs or (names and left_out):
         raise Failure("not every lock that was asked for can be verified here.")
-    found = verify.verify(jobs, workspace, lambda line: print(line, flush=True))
+    found = verify.verify(jobs, workspace, tell)
     if not found:
         print(f"pip-tools agrees with uv on {len(jobs)} locks.")
         return
@@ -76,6 +76,11 @@ def verified(names: Sequence[str], workspace: Workspace) -> None:
         f"pip-tools and uv do not agree on {len(found)} packages.",
         hint="If [lock] as_of is old, a file may have been added or yanked since: lock again.",
     )
+
+
+def tell(line: str) -> None:
+    """Print a line of progress."""
+    print(line, flush=True)
 
 
 def asked_for(args: argparse.Namespace, workspace: Workspace) -> forward.Step:
@@ -173,7 +178,9 @@ def answer(args: argparse.Namespace, workspace: Workspace) -> None:
     elif args.verify is not None:
         verified(args.verify, workspace)
     elif args.install:
-        install.install(target(args.install), workspace, lambda line: print(line, flush=True))
+        install.install(
+            chosen([args.install])[0].target, workspace, lambda line: print(line, flush=True)
+        )
     elif args.pylock:
         for path in pylock.write_all(chosen(()), workspace, WORKSPACE / "pylock"):
             print(shown(path))

@@ -22,7 +22,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     requirements = tmp_path / "small.in"
     # certifi 2024.12.14 was uploaded on that day, the release before it in August.
     requirements.write_text("certifi>=2024.12\nidna==3.10\n")
-    small = Environment(requirements=str(requirements), pythons=("3.10",))
+    small = Environment(requirements=str(requirements), pythons=("3.10",), imports=("idna",))
     return load().model_copy(update={"environments": {"small": small}})
 
 

@@ -10,8 +10,7 @@ from scripts.bench.replay.pulls import (
     each_alone,
     per_environment,
 )
-from scripts.build.contexts import WORKER
-from scripts.lock.layers import first_match
+from scripts.lock.layers import WORKER, first_match
 from scripts.workspace.errors import BadInput
 
 LIMIT = "changed wheels"

@@ -4,7 +4,8 @@ import pytest
 
 from scripts.bench.replay import groupings
 from scripts.bench.replay.pulls import Key
-from scripts.build.contexts import CLIP, SOURCE, WORKER, groups
+from scripts.build.contexts import groups
+from scripts.lock.layers import CLIP, SOURCE, WORKER
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import load
 

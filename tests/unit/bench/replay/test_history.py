@@ -71,7 +71,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         update={
             "environments": {
                 each.environment: Environment(
-                    requirements=str(folder / f"{each.environment}.in"), pythons=("3.10",)
+                    requirements=str(folder / f"{each.environment}.in"),
+                    pythons=("3.10",),
+                    imports=("clay",),
                 )
                 for each in TARGETS
             }
@@ -158,7 +160,9 @@ def test_other_inputs_are_other_months(workspace: Workspace, cache: Path, tmp_pa
         update={
             "environments": {
                 **workspace.environments,
-                "webui": Environment(requirements=str(requirements), pythons=("3.10",)),
+                "webui": Environment(
+                    requirements=str(requirements), pythons=("3.10",), imports=("clay",)
+                ),
             }
         }
     )

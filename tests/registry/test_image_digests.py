@@ -1,5 +1,6 @@
 """Tags looked up in a real registry on this machine: moved, deleted, without our platform."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,7 +144,7 @@ def test_a_password_of_docker_login_opens_a_registry(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(Unreachable, match=f"docker login {locked_registry.host}"):
         look_up(locked_registry, "secret")
-    auth = httpx2.BasicAuth(*LOGIN)._auth_header.removeprefix("Basic ")
+    auth = b64encode(":".join(LOGIN).encode()).decode()
     entry = f'{{"auths": {{"{locked_registry.host}": {{"auth": "{auth}"}}}}}}'
     (tmp_path / "config.json").write_text(entry)
     assert look_up(locked_registry, "secret")["digest"] == made.digest

@@ -32,7 +32,7 @@ auth:
   htpasswd: {{realm: test, path: {folder}/htpasswd}}
 """
 LOGIN = ("user", "pass")
-# The line of LOGIN, made by `htpasswd -nbB`.
+# LOGIN as `htpasswd -B` writes it: the registry reads no other hash than bcrypt.
 HTPASSWD = "user:$2y$05$abcdefghijklmnopqrstuuZFBUbfXoM8LFiPx8LYlO/sXZB/Cwk3K"
 
 

@@ -110,18 +110,7 @@ def _mmdebstrap() -> Path:
         )
     program = MMDEBSTRAP / "usr/bin/mmdebstrap"
     if not program.exists():
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            apt.apt(MMDEBSTRAP_SUITE)(
-                "apt-get",
-                "download",
-                "-qq",
-                "-o",
-                "APT::Sandbox::User=root",
-                "mmdebstrap",
-                folder=Path(folder),
-            )
-            (package,) = Path(folder).glob("*.deb")
-            subprocess.run(["dpkg-deb", "--extract", package, MMDEBSTRAP], check=True)
+        apt.apt(MMDEBSTRAP_SUITE).unpack(["mmdebstrap"], MMDEBSTRAP)
     return program
 
 

@@ -263,17 +263,8 @@ def _unpack() -> None:
     require_space(ENGINE, 1_000_000_000, "the embedded engine")
     print("Unpacking the embedded engine from Debian's packages (once).", flush=True)
     shutil.rmtree(ROOT_FOLDER, ignore_errors=True)
-    downloads = ENGINE / "downloads"
     for suite, names in SUITES.items():
-        index = apt.apt(suite)
-        shutil.rmtree(downloads, ignore_errors=True)
-        downloads.mkdir(parents=True)
-        index(
-            "apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *names, folder=downloads
-        )
-        for package in sorted(downloads.glob("*.deb")):
-            subprocess.run(["dpkg-deb", "--extract", str(package), str(ROOT_FOLDER)], check=True)
-    shutil.rmtree(downloads)
+        apt.apt(suite).unpack(names, ROOT_FOLDER)
     plugins = ENGINE / "config" / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     _link(plugins / "docker-buildx", ROOT_FOLDER / "usr/libexec/docker/cli-plugins/docker-buildx")

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from scripts.lock import compatibility, forward, install, moves, pins, pylock, resolve, verify, why
 from scripts.lock.lockfile import locked
+from scripts.lock.lookup import ONLY_MISSING, LookUp
 from scripts.lock.plan import computed, plan, present
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
@@ -85,16 +86,18 @@ def tell(line: str) -> None:
 
 def asked_for(args: argparse.Namespace, workspace: Workspace) -> forward.Step:
     """Return where the pins shall move to; nowhere, unless an argument says so."""
-    others = {path.stem: set(pins.entries(path.stem)) for path in pins.inputs(workspace)}
-    names = {name for stem in ("images", "sources", "models") for name in others[stem]} | {"debian"}
     if args.upgrade is None and args.as_of is None:
-        return forward.Step(workspace, frozenset(names) if args.require_fresh else frozenset())
-    day = forward.day(args.as_of) if args.as_of else forward.last_day()
-    packages = {pin.name for target in targets(workspace) for pin in locked(target.name)}
-    step = forward.step(workspace, day, args.upgrade or (), packages, names)
-    if args.upgrade is None and not args.require_fresh:
-        return forward.Step(step.workspace, frozenset())
-    return step
+        step = forward.Step(workspace, ONLY_MISSING)
+    else:
+        day = forward.day(args.as_of) if args.as_of else forward.last_day()
+        names = args.upgrade or ()
+        locks = targets(workspace) if names else ()
+        packages = {pin.name for target in locks for pin in locked(target.name)}
+        step = forward.step(workspace, day, names, packages, pins.names(workspace))
+    if args.require_fresh:
+        return forward.Step(step.workspace, LookUp(None, required=True))
+    # A day is a cutoff of packages: it says nothing of images and sources.
+    return step if args.upgrade is not None else forward.Step(step.workspace, ONLY_MISSING)
 
 
 def write(args: argparse.Namespace, workspace: Workspace) -> None:
@@ -103,7 +106,7 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     step = asked_for(args, workspace)
     moving = args.upgrade is not None or args.as_of is not None
     found = plan(step.workspace)
-    if not found.late and not step.look_up:
+    if not found.late and step.look_up == ONLY_MISSING:
         print(f"All {found.total} lockfiles follow from the inputs; nothing to do.")
         warn(workspace)
         return
@@ -116,10 +119,12 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
 
         def report(name: str) -> None:
             waiting.discard(name)
-            status.update(f"{len(waiting)} of {len(found.late)} lockfiles to go")
+            status.update(f"{len(waiting)} to go: {', '.join(sorted(waiting))}")
 
         report("")
-        made = computed(found, step.workspace, report)
+        made, notes = computed(found, step.workspace, step.look_up, report)
+    for note in notes:
+        say(note)
     old = present()
     new = {**old, **{lock.path: lock.text() for lock in made}}
     for path in found.surplus:

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 import tomlkit
 from packaging.utils import canonicalize_name
 
+from scripts.lock.lookup import LookUp
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Lock, Workspace, nearest
 
@@ -16,7 +17,7 @@ class Step:
     """Where the pins move to: the workspace with its cutoffs, and which other pins to look up."""
 
     workspace: Workspace
-    look_up: frozenset[str]
+    look_up: LookUp
 
 
 def last_day() -> date:
@@ -58,7 +59,7 @@ def step(
     images, sources, models and Debian. Raises BadInput for a name that is neither.
     """
     if not names:
-        return Step(workspace.at(to), frozenset(others))
+        return Step(workspace.at(to), LookUp(None))
     ahead = dict(workspace.lock.ahead)
     for name in names:
         canonical = str(canonicalize_name(name))
@@ -72,7 +73,8 @@ def step(
         platform=workspace.lock.platform,
         ahead={name: day for name, day in ahead.items() if day > workspace.lock.as_of},
     )
-    return Step(workspace.model_copy(update={"lock": lock}), frozenset(names) & frozenset(others))
+    asked = LookUp(frozenset(names) & frozenset(others))
+    return Step(workspace.model_copy(update={"lock": lock}), asked)
 
 
 def rewritten(text: str, lock: Lock) -> str:

@@ -1,30 +1,28 @@
 """Pins of what is no Python package: images, git sources, models and Debian packages.
 
-A pin that is there stays while what it pins is asked for in the same words; only a missing one is
-looked up.
+A pin that is there stays while what it pins is asked for in the same words, unless a LookUp names
+it; one that is new or asked for in other words is looked up.
 """
 
 import json
-import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tomli
 import tomli_w
 
-from scripts.lock import apt
+from scripts.lock import debian, images, lookup, models, sources
 from scripts.lock.lockfile import Lockfile, read
-from scripts.workspace.errors import BadInput, Failure
+from scripts.lock.lookup import ONLY_MISSING, Found, LookUp, NotFound, Table, Unreachable
+from scripts.workspace.errors import BadInput, CheckFailed, Failure
 from scripts.workspace.files import sha256
-from scripts.workspace.git import git
-from scripts.workspace.model import Image, Model, Source, Workspace
+from scripts.workspace.model import Model, Workspace
 from scripts.workspace.paths import LOCKFILES, ROOT
 
-Table = dict[str, Any]
+DEBIAN = "debian"
 
 
 def entries(name: str) -> dict[str, Table]:
@@ -39,7 +37,7 @@ def inputs(workspace: Workspace) -> dict[Path, dict[str, str]]:
         "images": {f"images.{name}": each.reference for name, each in workspace.images.items()},
         "sources": {f"sources.{name}": _asked(each) for name, each in workspace.sources.items()},
         "models": {f"models.{name}": _asked(each) for name, each in workspace.models.items()},
-        "debian": {"debian": _asked(workspace.debian)},
+        DEBIAN: {DEBIAN: _asked(workspace.debian)},
     }
     for model in workspace.models.values():
         if model.generator is not None:
@@ -51,30 +49,69 @@ def _asked(record: Any) -> str:
     return json.dumps(record.model_dump(exclude_none=True), separators=(",", ":"), sort_keys=True)
 
 
-def compute(path: Path, asked: Mapping[str, str], workspace: Workspace) -> Lockfile:
-    """Return a lockfile of pins, looking up what it does not pin yet.
+def names(workspace: Workspace) -> frozenset[str]:
+    """Return what a LookUp can name."""
+    return frozenset({DEBIAN, *workspace.images, *workspace.sources, *workspace.models})
 
-    Raises Failure when something new must be looked up and cannot be reached.
+
+@dataclass(frozen=True)
+class Computed:
+    """Lockfiles of pins, and sentences that a person must read.
+
+    A sentence says which pin stays because it could not be looked up, or what was odd.
     """
-    old, same = _kept(path)
-    kinds: dict[str, tuple[Mapping[str, Any], Callable[[Any], Table]]] = {
-        "images": (workspace.images, image),
-        "sources": (workspace.sources, source),
-        "models": (workspace.models, model),
-    }
-    if path.stem == "debian":
-        return Lockfile(path, asked, render(debian(workspace)))
-    records, look_up = kinds[path.stem]
-    found = {}
-    for name, record in records.items():
-        key = f"{path.stem}.{name}"
-        generated = isinstance(record, Model) and record.generator is not None
-        kept = name in old and same.get(key) == asked[key] and not generated
-        found[name] = old[name] if kept else look_up(record)
-    return Lockfile(path, asked, render(found))
+
+    locks: tuple[Lockfile, ...]
+    notes: tuple[str, ...]
 
 
-def _kept(path: Path) -> tuple[dict[str, Table], Mapping[str, str]]:
+@dataclass(frozen=True)
+class _Pin:
+    """One thing that is looked up as a whole. `old` is its pin if it is still asked for so."""
+
+    kind: str
+    name: str
+    key: str
+    old: Table | None
+    question: Callable[[], Found] | None
+
+
+def compute_all(
+    tables: Mapping[Path, Mapping[str, str]], workspace: Workspace, policy: LookUp = ONLY_MISSING
+) -> Computed:
+    """Return the lockfiles of pins of `tables`, a part of `inputs`, looking up what `policy` says.
+
+    All look-ups run at once; what gives no answer keeps its pin, and a note says so. Raises
+    BadInput for what is not there, Failure for what gave no answer and has no pin to keep, or
+    must be fresh by the policy, and CheckFailed for a model that was replaced under its name.
+    """
+    before = {path: _read(path) for path in tables}
+    wanted = [
+        pin
+        for path, asked in tables.items()
+        for pin in _pins(path.stem, asked, *before[path], workspace, policy)
+    ]
+    answers = lookup.ask_all({pin.key: pin.question for pin in wanted if pin.question is not None})
+    _require(wanted, answers, policy)
+    found: dict[str, dict[str, Table]] = {path.stem: {} for path in tables}
+    notes = []
+    for pin in wanted:
+        answer = answers.get(pin.key)
+        if isinstance(answer, Found):
+            _require_same(pin, answer.pin, policy)
+            notes += [f"{pin.key}: {note}." for note in answer.notes]
+            made = answer.pin
+        else:
+            assert pin.old is not None
+            made = pin.old
+            if answer is not None:
+                notes.append(f"{pin.key} keeps {_summary(pin)}: {answer}.")
+        found[pin.kind] |= made if pin.kind == DEBIAN else {pin.name: made}
+    locks = [Lockfile(path, asked, render(found[path.stem])) for path, asked in tables.items()]
+    return Computed(tuple(locks), tuple(notes))
+
+
+def _read(path: Path) -> tuple[dict[str, Table], Mapping[str, str]]:
     """Return the pins of a lockfile and their inputs; none of a missing or damaged one."""
     try:
         return entries(path.stem), read(path).inputs
@@ -82,93 +119,104 @@ def _kept(path: Path) -> tuple[dict[str, Table], Mapping[str, str]]:
         return {}, {}
 
 
-def image(record: Image) -> Table:
-    """Return the index digest that a registry gives for a tag now."""
-    from scripts.build.engine import ensure
-
-    done = ensure().buildx(
-        "imagetools", "inspect", record.reference, "--format", "{{json .Manifest.Digest}}"
-    )
-    return {"reference": record.reference, "digest": json.loads(done)}
-
-
-def source(record: Source) -> Table:
-    """Return the commit of a ref, from the first origin that answers."""
-    if re.fullmatch(r"[0-9a-f]{40}", record.ref):
-        return {"commit": record.ref}
-    failures = []
-    for origin in record.origins:
-        refs = (record.ref, f"{record.ref}^{{}}")
-        done = git("ls-remote", "--exit-code", origin, *refs, folder=ROOT)
-        if done.returncode == 0:
-            # An annotated tag is listed twice: as itself, and then peeled to its commit.
-            lines = sorted(done.stdout.splitlines(), key=lambda line: line.endswith("^{}"))
-            return {"commit": lines[-1].split()[0]}
-        failures.append(f"{origin}: {done.stderr.strip() or f'has no {record.ref}'}")
-    raise Failure("no origin could tell the commit of a source:\n" + "\n".join(failures))
+def _pins(
+    kind: str,
+    asked: Mapping[str, str],
+    old: dict[str, Table],
+    recorded: Mapping[str, str],
+    workspace: Workspace,
+    policy: LookUp,
+) -> Iterator[_Pin]:
+    """Yield each pin that a lockfile is to have, with the question if it is to be looked up."""
+    records: Mapping[str, Any] = getattr(workspace, kind)
+    if kind == DEBIAN:
+        # All of its packages are one question.
+        records, old = {kind: records}, {kind: old} if old else {}
+    for name, record in records.items():
+        key = kind if kind == DEBIAN else f"{kind}.{name}"
+        pin = old.get(name)
+        kept = pin if recorded.get(key) == asked[key] else None
+        question = partial(_look_up, kind, record, pin)
+        settled = kept is not None and not policy.wants(name) and _complete(record, kept)
+        yield _Pin(kind, name, key, kept, None if settled else question)
 
 
-def model(record: Model) -> Table:
-    """Return the size and SHA-256 of every file of a model."""
-    if record.generator is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            generate(record, Path(folder))
-            files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-            return {
-                "files": [
-                    {
-                        "path": path.relative_to(folder).as_posix(),
-                        "size": path.stat().st_size,
-                        "sha256": sha256(path),
-                    }
-                    for path in files
-                ]
-            }
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+def _complete(record: Any, pin: Table) -> bool:
+    """Whether a pin has all that a look-up would give it.
 
-    assert record.huggingface is not None
-    found = get_hf_file_metadata(hf_hub_url(record.huggingface, record.checkpoint))
-    return {
-        "revision": found.commit_hash,
-        "files": [{"path": record.checkpoint, "size": found.size, "sha256": found.etag}],
-    }
-
-
-def generate(record: Model, folder: Path) -> None:
-    """Run a model's generator into `folder`; raises BadInput with what it said."""
-    assert record.generator is not None
-    done = subprocess.run(
-        [sys.executable, record.generator, str(folder)], cwd=ROOT, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise BadInput(f"{record.generator} failed:\n{done.stderr.strip()}")
-
-
-def debian(workspace: Workspace) -> dict[str, Table]:
-    """Return the closure of the packages asked for, by name: path, size, hash and layer.
-
-    `system` holds what is needed beyond a bare Debian, so that it can be installed on any image
-    of the suite.
+    What a generator writes is computed each time; a model that was pinned by its hash alone gets
+    its revision and its size as soon as Hugging Face answers.
     """
-    index = apt.apt(workspace.debian.suite)
-    # Of two ways to have /bin in /usr, the package that only says so, not the one with perl.
-    essential = index.closure(sorted({*index.essential(), "usr-is-merged"}))
-    base = index.closure(sorted(essential | set(workspace.debian.base)))
-    system = index.closure(workspace.debian.system) - essential
-    return {
-        package.name: {
-            "version": package.version,
-            "path": package.path,
-            "size": package.size,
-            "sha256": package.sha256,
-            "layers": [
-                layer
-                for layer, names in (("base", base), ("system", system))
-                if package.name in names
-            ],
-        }
-        for package in sorted(index.show(sorted(base | system)), key=lambda each: each.name)
-    }
+    return not isinstance(record, Model) or "revision" in pin
+
+
+def _look_up(kind: str, record: Any, pin: Table | None) -> Found:
+    if kind == "images":
+        return images.look_up(record)
+    if kind == "sources":
+        return sources.look_up(record, (pin or {}).get("commit"))
+    if kind == "models":
+        generated = record.generator is not None
+        return Found(models.generated(record)) if generated else models.look_up(record)
+    return debian.look_up(record)
+
+
+def _require(
+    wanted: Sequence[_Pin], answers: Mapping[str, Found | NotFound | Unreachable], policy: LookUp
+) -> None:
+    """Raise BadInput or Failure when an answer says that there can be no lockfile; names all."""
+    missing, silent = [], []
+    for pin in wanted:
+        answer = answers.get(pin.key)
+        if isinstance(answer, NotFound):
+            missing.append(f"workspace.toml: {pin.key}: {answer}.")
+        elif isinstance(answer, Unreachable) and (policy.required or pin.old is None):
+            silent.append(f"{pin.key}: {answer}.")
+    if missing:
+        raise BadInput("\n".join(missing + silent), hint="Nothing was written. Correct the entry.")
+    if silent:
+        count = f"{len(silent)} pins" if len(silent) > 1 else "a pin"
+        raise Failure(
+            f"{count} could not be looked up:\n  " + "\n  ".join(silent),
+            hint="Nothing was written. Check the network, then lock again."
+            + (" Without --require-fresh, what is pinned stays." if policy.required else ""),
+        )
+
+
+def _require_same(pin: _Pin, new: Table, policy: LookUp) -> None:
+    """Raise CheckFailed when a model has other bytes now and nobody asked for others."""
+    if pin.kind != "models" or pin.old is None or policy.wants(pin.name) or "revision" not in new:
+        return
+    was, now = pin.old["files"][0]["sha256"], new["files"][0]["sha256"]
+    if was != now:
+        raise CheckFailed(
+            f"{pin.key}: {new['files'][0]['path']} was replaced: its SHA-256 is {now} at revision "
+            f"{new['revision']}, but {was} is pinned.",
+            hint=f"To take the new file: ./nox -s lock -- --upgrade {pin.name}",
+        )
+
+
+def _summary(pin: _Pin) -> str:
+    """Return in a few words what a pin is kept at."""
+    assert pin.old is not None
+    if pin.kind == DEBIAN:
+        return f"its {len(pin.old)} packages"
+    return ", ".join(dict.fromkeys(_values(pin.kind, {pin.name: pin.old}).values()))
+
+
+def _values(kind: str, pins: Mapping[str, Table]) -> dict[str, str]:
+    """Return what a person tells two pins of a kind apart by, under a name for each value."""
+    values: dict[str, str] = {}
+    for name, pin in pins.items():
+        key = f"{kind}.{name}"
+        if kind == "models":
+            values |= {f"{key}/{file['path']}": file["sha256"][:12] for file in pin["files"]}
+            values |= {f"{key} revision": pin["revision"][:12]} if "revision" in pin else {}
+        elif kind == "images":
+            values[key] = pin["digest"].removeprefix("sha256:")[:12]
+        else:
+            values[key] = pin["commit"][:12] if kind == "sources" else pin["version"]
+    return values
 
 
 def render(found: Mapping[str, Table]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scripts.lock import pins, resolve
 from scripts.lock.lockfile import Lockfile, changes, read
+from scripts.lock.lookup import ONLY_MISSING, LookUp
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Workspace, targets
 from scripts.workspace.paths import LOCKFILES, shown
@@ -52,12 +53,23 @@ def present() -> dict[Path, str]:
     return {path: path.read_text() for path in files}
 
 
-def computed(found: Plan, workspace: Workspace, report: Callable[[str], None]) -> list[Lockfile]:
-    """Compute what is late; nothing is written. `report` is told what is done."""
+def computed(
+    found: Plan, workspace: Workspace, policy: LookUp, report: Callable[[str], None]
+) -> tuple[list[Lockfile], Sequence[str]]:
+    """Compute what is late, and what `policy` looks up; nothing is written.
+
+    Returns the lockfiles and sentences for a person. `report` is told what is done.
+    """
     late = [each for each in found.jobs if each.path in found.late]
     made = resolve.compile_all(late, workspace, report) if late else []
-    return made + [
-        pins.compute(path, asked, workspace)
+    tables = {
+        path: asked
         for path, asked in found.tables.items()
-        if path in found.late
-    ]
+        if path in found.late or policy != ONLY_MISSING
+    }
+    if not tables:
+        return made, ()
+    others = pins.compute_all(tables, workspace, policy)
+    for lock in others.locks:
+        report(lock.path.stem)
+    return [*made, *others.locks], others.notes

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.lock.pins import entries, generate
+from scripts.lock.models import generate
+from scripts.lock.pins import entries
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
 from scripts.workspace.files import EPOCH, require_space, set_content_time, sha256
 from scripts.workspace.model import Model

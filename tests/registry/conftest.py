@@ -1,1 +1,1 @@
-"""Tests that ask the real package registry: locks, their verification, their installation."""
+"""Tests that ask registries: the machine's own for packages, and real servers started here."""

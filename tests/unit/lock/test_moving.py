@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scripts.lock import forward
 from scripts.lock.lockfile import Lockfile
+from scripts.lock.lookup import ONLY_MISSING, LookUp
 from scripts.lock.moves import Move, diff, moves
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Lock, load, parse
@@ -37,14 +38,14 @@ def test_without_names_everything_moves_and_nothing_is_ahead_any_more() -> None:
     step = forward.step(before, NEXT, (), PACKAGES, OTHERS)
     assert step.workspace.lock.as_of == NEXT
     assert step.workspace.lock.ahead == {}
-    assert step.look_up == OTHERS
+    assert step.look_up == LookUp(None)
 
 
 def test_a_named_package_moves_alone() -> None:
     step = forward.step(load(), NEXT, ["RunPod"], PACKAGES, OTHERS)
     assert step.workspace.lock.as_of == load().lock.as_of
     assert step.workspace.lock.ahead == {"runpod": NEXT}
-    assert step.look_up == frozenset()
+    assert step.look_up == ONLY_MISSING
 
 
 def test_a_package_is_not_ahead_when_the_others_are_as_far() -> None:
@@ -55,7 +56,7 @@ def test_a_package_is_not_ahead_when_the_others_are_as_far() -> None:
 def test_a_named_image_or_source_is_looked_up_and_no_package_moves() -> None:
     step = forward.step(load(), NEXT, ["python", "debian"], PACKAGES, OTHERS)
     assert step.workspace.lock == load().lock
-    assert step.look_up == {"python", "debian"}
+    assert step.look_up == LookUp(frozenset({"python", "debian"}))
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:

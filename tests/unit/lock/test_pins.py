@@ -1,16 +1,22 @@
-"""Pins of images, sources, models and Debian packages: rendering and look-up."""
+"""Pins of images, sources, models and Debian packages: rendered, kept, looked up, moved."""
 
-import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import tomli
-from hypothesis import given
+from huggingface_hub import constants
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scripts.lock import pins
-from scripts.workspace.errors import BadInput, Failure
-from scripts.workspace.model import Model, Source, load
+from scripts.lock import lookup, pins
+from scripts.lock.lockfile import Lockfile
+from scripts.lock.lookup import ONLY_MISSING, LookUp, Table
+from scripts.workspace.errors import BadInput, CheckFailed, Failure
+from scripts.workspace.model import Image, Model, Source, Workspace, load
+from tests.support import hub
+from tests.support.repositories import git, repository
+from tests.support.servers import REFUSING, serving
 
 texts = st.text(max_size=20).filter(lambda text: "\x7f" not in text)
 keys = st.text("abcdefghijk-0123456789.+", min_size=1)
@@ -26,74 +32,192 @@ tables = st.dictionaries(
     ),
 )
 
+# The first example builds the strategies, which takes seconds on a busy machine.
+UNHURRIED = settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None
+)
 
+
+@UNHURRIED
 @given(found=st.dictionaries(keys, tables))
-def test_what_is_rendered_is_toml_with_the_same_content(found: dict[str, pins.Table]) -> None:
+def test_what_is_rendered_is_toml_with_the_same_content(found: dict[str, Table]) -> None:
     assert tomli.loads(pins.render(found)) == found
 
 
+@UNHURRIED
 @given(found=st.dictionaries(keys, tables))
-def test_rendering_does_not_depend_on_the_order(found: dict[str, pins.Table]) -> None:
+def test_rendering_does_not_depend_on_the_order(found: dict[str, Table]) -> None:
     assert pins.render(dict(reversed(found.items()))) == pins.render(found)
 
 
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+@pytest.fixture(autouse=True)
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lockfiles of this test's own, and nobody reachable: a test names whom it asks."""
+    monkeypatch.setattr(pins, "LOCKFILES", tmp_path)
+    monkeypatch.setattr(lookup, "BACK_OFF_S", 0.001)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", HUGGING_FACE)
+
+
+HUGGING_FACE = f"http://{REFUSING}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+AWAY = f"http://{REFUSING}/x"
+IMAGE = f"{REFUSING}/some/image:1"
+DIGEST, OTHER = (f"sha256:{letter * 64}" for letter in "ab")
+EVERYTHING = LookUp(names=None)
+FRESH = LookUp(names=None, required=True)
+
+
+def workspace(**tables: Mapping[str, object]) -> Workspace:
+    """Return the workspace with these images, sources and models instead of its own."""
+    empty: dict[str, Mapping[str, object]] = {"images": {}, "sources": {}, "models": {}}
+    return load().model_copy(update=empty | tables)
+
+
+def words_of(asked: Workspace, kind: str) -> tuple[Path, dict[str, str]]:
+    """Return the lockfile of a kind of pins, and the words in which they are asked for."""
+    (found,) = [each for each in pins.inputs(asked).items() if each[0].stem == kind]
+    return found
+
+
+def write(asked: Workspace, kind: str, found: dict[str, Table]) -> None:
+    """Write a lockfile that follows from `asked`."""
+    path, words = words_of(asked, kind)
+    path.write_text(Lockfile(path, words, pins.render(found)).text())
+
+
+def compute(asked: Workspace, kind: str, policy: LookUp = ONLY_MISSING) -> pins.Computed:
+    return pins.compute_all(dict([words_of(asked, kind)]), asked, policy)
+
+
+def body(computed: pins.Computed) -> dict[str, Table]:
+    (lock,) = computed.locks
+    return tomli.loads(lock.body)
+
+
+def pinned_image() -> Workspace:
+    asked = workspace(images={"python": Image(reference=IMAGE)})
+    write(asked, "images", {"python": {"reference": IMAGE, "digest": DIGEST}})
+    return asked
+
+
+def test_a_pin_is_kept_without_asking_while_it_is_asked_for_in_the_same_words() -> None:
+    asked = pinned_image()
+    computed = compute(asked, "images")
+    assert body(computed)["python"]["digest"] == DIGEST
+    assert computed.notes == ()
+
+
+@pytest.mark.parametrize("policy", [EVERYTHING, LookUp(frozenset({"python"}))])
+def test_a_pin_that_is_looked_up_and_cannot_be_reached_stays_and_says_why(policy: LookUp) -> None:
+    computed = compute(pinned_image(), "images", policy)
+    assert body(computed)["python"]["digest"] == DIGEST
+    (note,) = computed.notes
+    assert note.startswith(f"images.python keeps {'a' * 12}: {REFUSING} could not be reached: ")
+    assert note.endswith(" refused.")
+
+
+def test_a_policy_that_names_another_pin_asks_for_nothing() -> None:
+    assert compute(pinned_image(), "images", LookUp(frozenset({"other"}))).notes == ()
+
+
+def test_what_is_asked_for_in_other_words_must_be_reached() -> None:
+    pinned_image()
+    changed = workspace(images={"python": Image(reference=f"{IMAGE}-slim")})
+    with pytest.raises(Failure, match=r"images\.python: .* refused\.") as failure:
+        compute(changed, "images")
+    assert failure.value.code == 1
+
+
+def test_everything_that_must_be_fresh_and_is_not_is_listed_in_one_failure() -> None:
+    asked = workspace(
+        images={"python": Image(reference=IMAGE), "other": Image(reference=IMAGE)},
+        sources={"webui": Source(path=".", ref="v1", origins=(AWAY,))},
     )
-    return done.stdout.strip()
+    image_pin = {"reference": IMAGE, "digest": DIGEST}
+    write(asked, "images", {"python": image_pin, "other": image_pin})
+    write(asked, "sources", {"webui": {"commit": "a" * 40}})
+    tables = {path: words for path, words in pins.inputs(asked).items() if path.exists()}
+    with pytest.raises(Failure) as failure:
+        pins.compute_all(tables, asked, FRESH)
+    assert failure.value.code == 1
+    assert [line.split(":")[0].strip() for line in failure.value.message.splitlines()] == [
+        "3 pins could not be looked up",
+        "images.python",
+        "images.other",
+        "sources.webui",
+    ]
+
+
+def test_what_is_not_there_is_bad_input_that_names_the_entry_even_with_a_pin(
+    tmp_path: Path,
+) -> None:
+    origin = repository(tmp_path / "origin").as_uri()
+    asked = workspace(sources={"webui": Source(path=".", ref="v2", origins=(origin,))})
+    write(asked, "sources", {"webui": {"commit": "a" * 40}})
+    with pytest.raises(BadInput, match=r"workspace\.toml: sources\.webui: no origin has v2"):
+        compute(asked, "sources", EVERYTHING)
+
+
+def test_a_tag_that_moved_is_followed_when_it_is_named(tmp_path: Path) -> None:
+    origin = repository(tmp_path / "origin")
+    head = git(origin, "rev-parse", "HEAD")
+    asked = workspace(sources={"webui": Source(path=".", ref="v1", origins=(origin.as_uri(),))})
+    write(asked, "sources", {"webui": {"commit": "a" * 40}})
+    computed = compute(asked, "sources", LookUp(frozenset({"webui"})))
+    assert body(computed) == {"webui": {"commit": head}}
+
+
+def test_a_damaged_lockfile_of_what_can_be_reached_is_made_anew(tmp_path: Path) -> None:
+    origin = repository(tmp_path / "origin").as_uri()
+    asked = workspace(sources={"webui": Source(path=".", ref="v1", origins=(origin,))})
+    made = compute(asked, "sources").locks[0]
+    made.path.write_text(made.text() + "damage\n")
+    assert compute(asked, "sources").locks[0] == made
+
+
+def test_an_entry_that_is_gone_from_the_workspace_is_gone_from_the_lockfile() -> None:
+    pinned_image()
+    computed = compute(workspace(), "images")
+    assert body(computed) == {}
 
 
 @pytest.fixture
-def origin(tmp_path: Path) -> Path:
-    repository = tmp_path / "origin"
-    repository.mkdir()
-    git(repository, "init", "--quiet")
-    git(repository, "commit", "--quiet", "--allow-empty", "--message=one")
-    git(repository, "tag", "--annotate", "v1", "--message=v1")
-    return repository
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[hub.Hub]:
+    made = hub.Hub()
+    with serving(made) as host:
+        address = HUGGING_FACE.replace(REFUSING, host)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        yield made
 
 
-def source(origin: str, ref: str, *more: str) -> Source:
-    return Source(path=".", ref=ref, origins=(origin, *more))
+def pinned_model(sha256: str) -> Workspace:
+    """A model that was pinned by its hash alone, before Hugging Face could be asked."""
+    record = Model(checkpoint=hub.FILE, huggingface=hub.REPOSITORY)
+    asked = workspace(models={"large": record})
+    write(asked, "models", {"large": {"files": [{"path": hub.FILE, "sha256": sha256}]}})
+    return asked
 
 
-def test_an_annotated_tag_is_pinned_by_its_commit(origin: Path) -> None:
-    found = pins.source(source(origin.as_uri(), "v1"))
-    assert found == {"commit": git(origin, "rev-parse", "v1^{commit}")}
+def test_a_model_pinned_by_its_hash_alone_is_completed_when_it_is_the_same(fake: hub.Hub) -> None:
+    computed = compute(pinned_model(fake.sha256), "models")
+    file = {"path": hub.FILE, "size": len(fake.content), "sha256": fake.sha256}
+    assert body(computed)["large"] == {"revision": hub.REVISION, "files": [file]}
 
 
-def test_the_next_origin_is_asked_when_the_first_is_gone(origin: Path, tmp_path: Path) -> None:
-    gone = (tmp_path / "gone").as_uri()
-    assert "commit" in pins.source(source(gone, "v1", origin.as_uri()))
+def test_a_model_pinned_by_its_hash_alone_stays_while_nobody_answers() -> None:
+    computed = compute(pinned_model("c" * 64), "models")
+    assert body(computed)["large"] == {"files": [{"path": hub.FILE, "sha256": "c" * 64}]}
+    assert computed.notes[0].startswith(f"models.large keeps {'c' * 12}: ")
 
 
-def test_a_ref_that_no_origin_has_is_a_failure_that_names_them(origin: Path) -> None:
-    with pytest.raises(Failure, match=f"{origin.as_uri()}: has no v2"):
-        pins.source(source(origin.as_uri(), "v2"))
+def test_a_model_that_was_replaced_is_refused_with_both_hashes(fake: hub.Hub) -> None:
+    with pytest.raises(CheckFailed, match=r"models\.large: .* was replaced") as failure:
+        compute(pinned_model("c" * 64), "models")
+    assert fake.sha256 in failure.value.message
+    assert "c" * 64 in failure.value.message
+    assert "--upgrade large" in failure.value.hint
 
 
-def test_a_commit_is_its_own_pin() -> None:
-    assert pins.source(source("file:///nowhere", "a" * 40)) == {"commit": "a" * 40}
-
-
-def test_a_generator_that_fails_is_bad_input(tmp_path: Path) -> None:
-    script = tmp_path / "broken.py"
-    script.write_text("raise SystemExit('out of clay')\n")
-    with pytest.raises(BadInput, match="out of clay"):
-        pins.model(Model(checkpoint="x", generator=str(script)))
-
-
-def test_a_damaged_lockfile_of_what_can_be_computed_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pins, "LOCKFILES", tmp_path)
-    workspace = load()
-    commits = {name: each for name, each in workspace.sources.items() if len(each.ref) == 40}
-    changed = workspace.model_copy(update={"sources": commits})
-    path = tmp_path / "sources.toml"
-    asked = pins.inputs(changed)[path]
-    made = pins.compute(path, asked, changed)
-    path.write_text(made.text() + "damage\n")
-    assert pins.compute(path, asked, changed) == made
+def test_a_model_that_was_replaced_is_taken_when_it_is_named(fake: hub.Hub) -> None:
+    computed = compute(pinned_model("c" * 64), "models", LookUp(frozenset({"large"})))
+    assert body(computed)["large"]["files"][0]["sha256"] == fake.sha256

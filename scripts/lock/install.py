@@ -37,7 +37,8 @@ Progress = Callable[[str], None]
 class Trial:
     """Locks that are installed together, the Python to do it with, and the modules to import.
 
-    `python` is the path of an interpreter, `builders` the lock of what builds sdists.
+    `python` is the path of an interpreter, `builders` the lock of what builds sdists. The platform,
+    as uv calls it, chooses among the files of a package; without one, this machine does.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Trial:
     python: str
     modules: tuple[str, ...]
     builders: Path = LOCKFILES / f"{BUILD}.txt"
+    platform: str | None = None
 
     @property
     def pins(self) -> list[Pin]:
@@ -63,8 +65,12 @@ def install(target: Target, workspace: Workspace, progress: Progress) -> None:
     for name in (*names, BUILD):
         read(LOCKFILES / f"{name}.txt")
     locks = tuple(LOCKFILES / f"{name}.txt" for name in names)
-    modules = workspace.environments[target.environment].imports
-    attempt(Trial(target.name, locks, _python(target), modules), progress)
+    environment = workspace.environments[target.environment]
+    # The very files that the image installs, whatever else would fit this machine.
+    platform = None if environment.universal else workspace.lock.platform
+    attempt(
+        Trial(target.name, locks, _python(target), environment.imports, platform=platform), progress
+    )
 
 
 def attempt(trial: Trial, progress: Progress) -> None:
@@ -136,6 +142,7 @@ def _install(trial: Trial, environment: Path, python: Path) -> None:
             # As the image does it: nothing that the lock does not name. What is missing shows when
             # the packages are held against one another.
             *("--no-deps", "--require-hashes"),
+            *([f"--python-platform={trial.platform}"] if trial.platform else []),
             # uv also holds the builders to their hashes then, where it has to build.
             f"--build-constraints={trial.builders}",
             *[f"--requirements={lock}" for lock in trial.locks],

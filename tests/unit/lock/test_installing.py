@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,26 @@ def test_what_a_module_prints_is_not_taken_for_its_result(
     index.wheel("clay", "1.0", code="import sys; print('null'); print('x', file=sys.stderr)")
     tried(index, "clay", folder=tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_files_are_those_for_the_platform_of_the_image(index: Index, tmp_path: Path) -> None:
+    index.wheel("clay", "1.0", tags="py3-none-manylinux_2_28_x86_64")
+    index.wheel("clay", "1.0", tags="py3-none-manylinux_2_36_x86_64", code="raise TypeError")
+    lock = tmp_path / "app.txt"
+    wheels = [data for name, data in index.contents.items() if name.endswith(".whl")]
+    hashes = [f"--hash=sha256:{hashlib.sha256(data).hexdigest()}" for data in wheels]
+    lock.write_text(" \\\n    ".join(["clay==1.0", *hashes]) + "\n")
+    older = Trial(
+        "app",
+        (lock,),
+        sys.executable,
+        ("clay",),
+        tmp_path / "build.txt",
+        platform="x86_64-manylinux_2_28",
+    )
+    attempt(older, print)
+    with pytest.raises(CheckFailed, match="import clay: TypeError"):
+        attempt(replace(older, platform="x86_64-manylinux_2_36"), print)
 
 
 def test_a_package_outside_the_lock_and_one_that_does_not_fit_are_named(

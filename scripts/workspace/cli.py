@@ -112,6 +112,10 @@ def run(command: str, main: Callable[[argparse.Namespace], int]) -> int:
     except KeyboardInterrupt:
         say(f"{command}: stopped by Ctrl-C; nothing half-written is left.")
         return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         # No space, no permission: the machine's fault, which a traceback does not explain.
         if verbose:

@@ -1,5 +1,8 @@
 """What the locks answer: why a package is there, and whether a second resolver agrees."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from scripts.lock.verify import Difference, differences, verify
 from scripts.lock.why import lines, why
 from scripts.workspace.errors import BadInput, Inconclusive
 from scripts.workspace.model import load, targets
+from scripts.workspace.paths import ROOT
 
 
 def test_a_package_is_explained_by_line_chain_layer_and_file() -> None:
@@ -48,6 +52,17 @@ def test_a_spelling_that_is_not_canonical_is_understood() -> None:
 def test_a_package_that_no_lock_holds_is_refused_with_the_nearest() -> None:
     with pytest.raises(BadInput, match=r"no lock holds tourch\. Did you mean torch\?"):
         why("tourch", load())
+
+
+def test_a_reader_that_has_seen_enough_ends_the_answer_without_a_word() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m scripts.lock --why numpy | head -n 1",
+        shell=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("numpy 1.26.2\n", "")
 
 
 hashes = st.sets(st.sampled_from(["sha256:a", "sha256:b", "sha256:c"]), min_size=1)

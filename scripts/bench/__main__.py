@@ -34,11 +34,11 @@ def main(args: argparse.Namespace) -> int:
     workspace = load()
     workspace.profile(args.profile)
     chosen = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
-    if (args.pin or args.record) and REPLAY not in chosen:
-        raise BadInput("--pin and --record are of the suite replay, which was not chosen.")
+    if (args.without or args.record) and REPLAY not in chosen:
+        raise BadInput("--without and --record are of the suite replay, which was not chosen.")
     # It asks for neither image nor engine.
     if REPLAY in chosen:
-        replay.run(workspace, args.profile, args.pin, record=args.record)
+        replay.run(workspace, args.profile, args.without, record=args.record)
     if measured := [name for name in chosen if name != REPLAY]:
         _measure(args, workspace, measured)
     return 0

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidName, canonicalize_name
 
 from scripts.workspace.cli import Parser
 from scripts.workspace.cli import parser as new_parser
@@ -44,12 +44,12 @@ def parser() -> Parser:
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     replay = made.add_argument_group("of the suite replay")
     replay.add_argument(
-        "--pin",
-        type=_pin,
+        "--without",
+        type=_package,
         action="append",
         default=[],
-        metavar="NAME==VERSION",
-        help="also answer: what if the requirements had held this, too? (may be repeated)",
+        metavar="NAME",
+        help="also answer: what if no .in file had a line for this package? (may be repeated)",
     )
     replay.add_argument(
         "--record", action="store_true", help="write the results to benchmarks/replay/, too"
@@ -65,12 +65,9 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _pin(text: str) -> str:
-    """A requirement of one version."""
+def _package(text: str) -> str:
+    """A package's name in its normal form."""
     try:
-        operators = [each.operator for each in Requirement(text).specifier]
-    except InvalidRequirement:
-        operators = []
-    if operators != ["=="]:
-        raise argparse.ArgumentTypeError(f"{text} is no NAME==VERSION")
-    return text
+        return canonicalize_name(text, validate=True)
+    except InvalidName:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a package") from None

@@ -28,7 +28,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def test_three_months_are_what_could_be_locked_then(workspace: Workspace) -> None:
     seen: list[tuple[Locked | Refused, bool]] = []
-    found = replay(workspace, [TARGET], DAYS, {}, lambda month, known: seen.append((month, known)))
+    found = replay(workspace, [TARGET], DAYS, [], lambda month, known: seen.append((month, known)))
     assert list(found.days) == DAYS
     certifi, idna = Key("small", "certifi"), Key("small", "idna")
     versions = [snapshot[certifi].version for snapshot in found.snapshots]
@@ -40,24 +40,31 @@ def test_three_months_are_what_could_be_locked_then(workspace: Workspace) -> Non
     assert each_bump(found.snapshots, Layering("", each_alone)) == [0, new.size]
     assert [known for _, known in seen] == [False] * 3
 
-    again = replay(workspace, [TARGET], DAYS, {}, lambda month, known: seen.append((month, known)))
+    again = replay(workspace, [TARGET], DAYS, [], lambda month, known: seen.append((month, known)))
     assert again == found
     assert [known for _, known in seen[3:]] == [True] * 3
 
 
-def test_a_pin_holds_a_package_in_every_month(workspace: Workspace) -> None:
-    pins = {TARGET.name: ["certifi==2024.7.4", "requests==2.32.3"]}
-    found = replay(workspace, [TARGET], DAYS[:1], pins, lambda month, known: None)
-    [snapshot] = found.snapshots
-    assert {key.package: wheel.version for key, wheel in snapshot.items()} == {
-        "certifi": "2024.7.4",
-        "idna": "3.10",
-    }
+def test_a_package_whose_pin_is_left_out_moves_again(workspace: Workspace, tmp_path: Path) -> None:
+    # requests asks for certifi, too, and takes any of these.
+    (tmp_path / "small.in").write_text("certifi==2024.7.4\nrequests==2.32.3\n")
+    certifi = Key("small", "certifi")
+    held, moved = (
+        [
+            snapshot[certifi].version
+            for snapshot in replay(
+                workspace, [TARGET], DAYS, without, lambda month, known: None
+            ).snapshots
+        ]
+        for without in ([], ["certifi"])
+    )
+    assert held == ["2024.7.4"] * 3
+    assert moved == ["2024.8.30", "2024.8.30", "2024.12.14"]
 
 
 def test_a_day_before_the_first_release_is_left_out(workspace: Workspace) -> None:
     days = [date(2005, 1, 31), DAYS[0]]
-    found = replay(workspace, [TARGET], days, {}, lambda month, known: None)
+    found = replay(workspace, [TARGET], days, [], lambda month, known: None)
     assert list(found.days) == DAYS[:1]
     [refused] = found.refused
     assert refused.day == days[0]
@@ -69,7 +76,7 @@ def test_a_pinned_release_that_was_yanked_since_is_what_was_locked_then(
 ) -> None:
     # requests 2.32.0 was yanked days after its release, in May 2024.
     (tmp_path / "small.in").write_text("requests==2.32.0\n")
-    found = replay(workspace, [TARGET], DAYS[:1], {}, lambda month, known: None)
+    found = replay(workspace, [TARGET], DAYS[:1], [], lambda month, known: None)
     assert found.snapshots[0][Key("small", "requests")].version == "2.32.0"
     then = workspace.at(DAYS[0])
     with pytest.raises(BadInput, match=r"requests==2\.32\.0 was yanked"):

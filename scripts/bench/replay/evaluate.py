@@ -23,7 +23,7 @@ class Pull:
     """What one bump makes a worker pull, in bytes, under a grouping of so many layers."""
 
     month: date
-    pins: str
+    without: str
     grouping: str
     layers: int
     pulled_bytes: int
@@ -37,7 +37,7 @@ class Trial:
     the `first` half of them or the `second`.
     """
 
-    pins: str
+    without: str
     environment: str
     pool: str
     budget: int
@@ -50,6 +50,7 @@ class Trial:
 class Package:
     """A package over all months: the bumps that moved it, and what they pulled for it alone."""
 
+    without: str
     environment: str
     package: str
     moves: int
@@ -58,7 +59,6 @@ class Package:
     last_bytes: int
     pinned: bool
     ours: str
-    recommended: str
     optimizer: str
 
 
@@ -71,11 +71,11 @@ class Evaluated:
     packages: Sequence[Package]
 
 
-def evaluate(history: History, pins: str, layers: Patterns, exact: Collection[str]) -> Evaluated:
+def evaluate(history: History, without: str, layers: Patterns, exact: Collection[str]) -> Evaluated:
     """Return what every grouping would have pulled.
 
     `layers` are workspace.toml's, `exact` the packages of the web UI that are held at one version,
-    and `pins` says which of them are so in this history alone.
+    and `without` names the requirements that this history does without.
     """
     snapshots = history.snapshots
     named = groupings.named(layers, snapshots[0], exact)
@@ -87,12 +87,12 @@ def evaluate(history: History, pins: str, layers: Patterns, exact: Collection[st
     by_name = {each.name: each for each in [*named, best]}
     return Evaluated(
         pulls=[
-            Pull(month, pins, each.name, layer_count, size)
+            Pull(month, without, each.name, layer_count, size)
             for each, layer_count, sizes in rows
             for month, size in zip(history.days[1:], sizes, strict=True)
         ],
-        trials=list(_trials(halves, pins, exact)),
-        packages=[_package(key, snapshots, exact, by_name) for key in _keys(snapshots)],
+        trials=list(_trials(halves, without, exact)),
+        packages=[_package(key, without, snapshots, exact, by_name) for key in _keys(snapshots)],
     )
 
 
@@ -120,10 +120,8 @@ def _held_out(halves: Halves, exact: Collection[str]) -> list[int]:
     return found
 
 
-def _trials(halves: Halves, pins: str, exact: Collection[str]) -> Iterator[Trial]:
+def _trials(halves: Halves, without: str, exact: Collection[str]) -> Iterator[Trial]:
     for environment, budgets in BUDGETS.items():
-        if pins and environment != "webui":
-            continue  # as without them
         own = {name: [_only(each, environment) for each in half] for name, half in halves.items()}
         for pool in ("all", "not pinned") if environment == "webui" else ("all",):
             for budget in budgets:
@@ -135,7 +133,9 @@ def _trials(halves: Halves, pins: str, exact: Collection[str]) -> Iterator[Trial
                     )
                     for judged_on in ("all",) if chosen_on == "all" else ("first", "second"):
                         pulled = sum(each_bump(own[judged_on], layering))
-                        yield Trial(pins, environment, pool, budget, chosen_on, judged_on, pulled)
+                        yield Trial(
+                            without, environment, pool, budget, chosen_on, judged_on, pulled
+                        )
 
 
 def _only(snapshot: Snapshot, environment: str) -> Snapshot:
@@ -148,6 +148,7 @@ def _keys(snapshots: Sequence[Snapshot]) -> list[Key]:
 
 def _package(
     key: Key,
+    without: str,
     snapshots: Sequence[Snapshot],
     exact: Collection[str],
     by_name: Mapping[str, Layering],
@@ -155,6 +156,7 @@ def _package(
     moved = moves(snapshots, key)
     wheels = [snapshot[key] for snapshot in snapshots if key in snapshot]
     return Package(
+        without=without,
         environment=key.environment,
         package=key.package,
         moves=len(moved),
@@ -165,6 +167,5 @@ def _package(
         last_bytes=wheels[-1].size,
         pinned=key.environment == "webui" and key.package in exact,
         ours=by_name[groupings.OURS].layer_of(key),
-        recommended=by_name[groupings.RECOMMENDED].layer_of(key),
         optimizer=by_name[groupings.OPTIMIZED].layer_of(key),
     )

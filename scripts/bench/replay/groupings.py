@@ -15,7 +15,7 @@ from scripts.workspace.errors import BadInput
 
 LIMIT = "changed wheels"
 OURS = "ours"
-RECOMMENDED = "recommended"
+FOUR = "four groups of before"
 OPTIMIZED = "optimizer"
 HELD_OUT = "optimizer, held out"
 PER_ENVIRONMENT = "layer per environment"
@@ -28,28 +28,12 @@ STACK: Patterns = {
     "py-torch": ("torch", "torchvision", "triton"),
     "py-attention": ("xformers",),
 }
-# torch 2.1.2 holds every NVIDIA wheel at one version but this: cusparse and cusolver bring it, and
-# take any.
+# The one NVIDIA wheel that torch 2.1.2 does not hold at one version; stack-cu121.in does.
 LOOSE = "nvidia-nvjitlink-cu12"
 APART: Patterns = {"py-nvjitlink": (LOOSE,)}
 ALL: Patterns = {"py-webui": ("*",)}
-# Large wheels stand still where the web UI holds them at one version, or asks for what ended years
-# ago (tokenizers below 0.14), and opencv-python moved once in two years. llvmlite moves every three
-# months, scipy every eight.
-BY_HAND: Patterns = {
-    **STACK,
-    "py-large": (
-        "gradio",
-        "numpy",
-        "opencv-python",
-        "pillow*",
-        "scikit-image",
-        "tokenizers",
-        "transformers",
-    ),
-    "py-moving": ("llvmlite", "scipy"),
-    **ALL,
-}
+# What workspace.toml had until 2026-11.
+BEFORE: Patterns = {**STACK, **ALL}
 LARGE = 20_000_000  # bytes
 
 
@@ -84,15 +68,14 @@ def named(layers: Patterns, first: Snapshot, exact: Collection[str]) -> list[Lay
     made = [
         Layering(LIMIT, each_alone),
         by_patterns(OURS, layers),
+        by_patterns(FOUR, BEFORE),
         by_patterns("pinned apart", {**pinned, **ALL}),
         by_patterns("pinned and large apart", {**pinned, **alone, **ALL}),
-        by_patterns(RECOMMENDED, BY_HAND),
     ]
     if LOOSE not in exact:
         made += [
-            by_patterns("ours, nvjitlink apart", {**APART, **layers}),
-            by_patterns("pinned, large and nvjitlink apart", {**APART, **pinned, **alone, **ALL}),
-            by_patterns(f"{RECOMMENDED}, nvjitlink apart", {**APART, **BY_HAND}),
+            by_patterns(f"{OURS}, nvjitlink apart", {**APART, **layers}),
+            by_patterns(f"{FOUR}, nvjitlink apart", {**APART, **BEFORE}),
         ]
     return [
         *made,

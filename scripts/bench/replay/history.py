@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from scripts.workspace.model import Target, Workspace
 from scripts.workspace.paths import CACHE
 
 # Changed when what is kept of a month changes.
-FORMAT = "1"
+FORMAT = "2"
 FLOORS = (">=", ">")
 UNSOLVABLE = "No solution found"
 
@@ -30,15 +30,15 @@ UNSOLVABLE = "No solution found"
 class Locked(BaseModel):
     """What a target would have locked on a day.
 
-    `pins` held beside the inputs' own; `lifted` are lower bounds that were left out, because
-    nothing met them yet on that day.
+    `without` are packages that its inputs ask for and were not asked here; `lifted` are lower
+    bounds that were left out, because nothing met them yet on that day.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     target: str
     day: date
-    pins: tuple[str, ...]
+    without: tuple[str, ...]
     lifted: tuple[str, ...]
     packages: Mapping[str, Wheel]
 
@@ -84,27 +84,27 @@ def replay(
     workspace: Workspace,
     targets: Sequence[Target],
     days: Sequence[date],
-    pins: Mapping[str, Sequence[str]],
+    without: Collection[str],
     report: Report,
 ) -> History:
     """Return the history of an image that installs all `targets`.
 
-    `pins` are what a target holds, by its name, beside what its inputs say. What was resolved
-    before is read, so a replay that was stopped goes on where it was. Raises Failure when the
-    registry cannot be reached.
+    `without` are packages that the inputs are taken not to ask for. What was resolved before is
+    read, so a replay that was stopped goes on where it was. Raises Failure when the registry
+    cannot be reached.
     """
     locks: list[Locked] = []
     refused: list[Refused] = []
     for target in targets:
         for day in days:
-            found, known = _month(workspace.at(day), target, pins.get(target.name, ()))
+            found, known = _month(workspace.at(day), target, without)
             report(found, known)
             if isinstance(found, Locked):
                 locks.append(found)
             else:
                 refused.append(found)
-    without = {each.day for each in refused}
-    whole = [day for day in days if day not in without]
+    gaps = {each.day for each in refused}
+    whole = [day for day in days if day not in gaps]
     return History(whole, [_snapshot(locks, targets, day) for day in whole], locks, refused)
 
 
@@ -119,17 +119,18 @@ def _snapshot(locks: Sequence[Locked], targets: Sequence[Target], day: date) -> 
 
 
 def _month(
-    workspace: Workspace, target: Target, pins: Sequence[str]
+    workspace: Workspace, target: Target, without: Collection[str]
 ) -> tuple[Locked | Refused, bool]:
     """Return the lock of a target at the workspace's cutoff, and whether it was kept."""
     asked = job(workspace, target)
-    path = _path(asked, pins)
+    gone = sorted(names(asked) & set(without))
+    path = _path(asked, gone)
     if (kept := _read(path)) is not None:
         return kept, True
     day = workspace.lock.as_of
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = _resolve(asked, workspace, pins, Path(folder))
+            found = _resolve(asked, workspace, gone, Path(folder))
         except BadInput as reason:
             # Not kept: it takes no time to ask again, and a reason may be one of the moment.
             return Refused(target.name, day, reason.message.replace(f"{folder}/", "")), False
@@ -137,8 +138,8 @@ def _month(
     return found, False
 
 
-def _path(asked: Job, pins: Sequence[str]) -> Path:
-    told = json.dumps([FORMAT, asked.inputs, sorted(pins)], sort_keys=True)
+def _path(asked: Job, without: Sequence[str]) -> Path:
+    told = json.dumps([FORMAT, asked.inputs, without], sort_keys=True)
     digest = hashlib.sha256(told.encode()).hexdigest()[:16]
     return CACHE / "replay" / asked.target.name / f"{asked.inputs['as_of']}-{digest}.json"
 
@@ -150,21 +151,23 @@ def _read(path: Path) -> Locked | None:
         return None  # not there, or of no use: it is resolved anew
 
 
-def _resolve(asked: Job, workspace: Workspace, pins: Sequence[str], folder: Path) -> Locked:
+def _resolve(asked: Job, workspace: Workspace, without: Sequence[str], folder: Path) -> Locked:
     """Resolve a job as it is, or else without the lower bounds that its day could not meet.
 
     An exact pin or an upper bound holds on any day. A lower bound says what the code of today
     needs; a past in which the release did not exist would be no past at all.
     """
     lifted: tuple[str, ...] = ()
+    stated = asked
+    if without:
+        stated = _rewritten(asked, folder / "stated", lambda line: without_packages(line, without))
     try:
-        stated = _rewritten(asked, folder / "stated", pins, lift=False) if pins else asked
         body = _lock(stated, workspace)
     except BadInput as reason:
-        floors = tuple(str(each) for each in requirements(asked) if _has_floor(each))
+        floors = tuple(str(each) for each in requirements(stated) if _has_floor(each))
         if UNSOLVABLE not in reason.message or not floors:
             raise
-        body = _lock(_rewritten(asked, folder / "lifted", pins, lift=True), workspace)
+        body = _lock(_rewritten(stated, folder / "lifted", without_floor), workspace)
         lifted = floors
     packages = {}
     for pin in packages_of(body):
@@ -173,7 +176,7 @@ def _resolve(asked: Job, workspace: Workspace, pins: Sequence[str], folder: Path
     return Locked(
         target=asked.target.name,
         day=workspace.lock.as_of,
-        pins=tuple(pins),
+        without=tuple(without),
         lifted=lifted,
         packages=packages,
     )
@@ -184,21 +187,22 @@ def _lock(asked: Job, workspace: Workspace) -> str:
     return made.body
 
 
-def _rewritten(asked: Job, folder: Path, pins: Sequence[str], *, lift: bool) -> Job:
-    """Return the job with copies of its .in files, below `folder`, that hold the pins, too."""
+def _rewritten(asked: Job, folder: Path, change: Callable[[str], str]) -> Job:
+    """Return the job with copies of its .in files, below `folder`, each line of them changed."""
     files = included(asked.files)
     root = Path(os.path.commonpath([file.parent for file in files]))
     copies = {file: folder / file.relative_to(root) for file in files}
     for file, copy in copies.items():
-        lines = file.read_text().splitlines()
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text("\n".join(map(without_floor, lines) if lift else lines) + "\n")
-    if pins:
-        # As constraints: they bring no package that was not there.
-        first = copies[asked.files[0]]
-        first.with_name("what-if.txt").write_text("".join(f"{pin}\n" for pin in pins))
-        first.write_text(f"{first.read_text()}-c what-if.txt\n")
+        copy.write_text("".join(f"{change(line)}\n" for line in file.read_text().splitlines()))
     return replace(asked, files=tuple(copies[file] for file in asked.files))
+
+
+def without_packages(line: str, names: Collection[str]) -> str:
+    """Return a line of an .in file, or nothing where it asks for one of the packages."""
+    requirement = _requirement(line)
+    asks = requirement is not None and canonicalize_name(requirement.name) in names
+    return "" if asks else line
 
 
 def without_floor(line: str) -> str:
@@ -224,12 +228,16 @@ def requirements(asked: Job) -> Iterator[Requirement]:
                 yield requirement
 
 
-def exact(asked: Job, pins: Sequence[str] = ()) -> frozenset[str]:
-    """Return the packages that an .in file of a job, or one of `pins`, holds at one version."""
-    found = [*requirements(asked), *map(Requirement, pins)]
+def names(asked: Job) -> frozenset[str]:
+    """Return the packages that the .in files of a job ask for."""
+    return frozenset(canonicalize_name(each.name) for each in requirements(asked))
+
+
+def exact(asked: Job) -> frozenset[str]:
+    """Return the packages that an .in file of a job holds at one version."""
     return frozenset(
         canonicalize_name(each.name)
-        for each in found
+        for each in requirements(asked)
         if any(specifier.operator == "==" for specifier in each.specifier)
     )
 

@@ -23,7 +23,7 @@ class Lock:
 
     month: date
     target: str
-    pins: str
+    without: str
     packages: int
     total_bytes: int
     lifted: str
@@ -38,7 +38,7 @@ def locks(history: History) -> list[Lock]:
         Lock(
             month=each.day,
             target=each.target,
-            pins=" ".join(each.pins),
+            without=" ".join(each.without),
             packages=len(each.packages),
             total_bytes=sum(wheel.size for wheel in each.packages.values()),
             lifted=" ".join(each.lifted),
@@ -59,23 +59,24 @@ def csv_text(kind: type[Row], rows: Sequence[Row]) -> str:
 def files(
     histories: Mapping[str, History], found: Mapping[str, Evaluated], title: str
 ) -> dict[str, bytes]:
-    """Return the content of each file by name; both mappings are by what is pinned besides.
+    """Return the content of each file by name; both mappings are by the requirements left out.
 
     Rows of one month stand together, so that a new month adds lines at the end alone.
     """
     pulls = sorted(
         (row for each in found.values() for row in each.pulls), key=lambda row: row.month
     )
-    # A target that has none of the pinned packages has the same lock twice.
+    # A target that asks for none of what is left out has the same lock twice.
     months = sorted(
         dict.fromkeys(row for each in histories.values() for row in locks(each)),
         key=lambda row: row.month,
     )
     trials = [row for each in found.values() for row in each.trials]
+    packages = [row for each in found.values() for row in each.packages]
     texts = {
         "pulls.csv": csv_text(Pull, pulls),
         "locks.csv": csv_text(Lock, months),
-        "packages.csv": csv_text(Package, found[""].packages),
+        "packages.csv": csv_text(Package, packages),
         "optimizer.csv": csv_text(Trial, trials),
     }
     return {name: text.encode() for name, text in texts.items()} | {"pulls.png": png(pulls, title)}

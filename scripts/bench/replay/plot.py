@@ -20,16 +20,19 @@ STYLES = (
     ("#CC79A7", "dotted"),
     ("#56B4E9", "solid"),
     ("#999999", "dashed"),
+    ("#000000", "dotted"),
 )
-AS_IT_WAS = (
+DRAWN = (
     groupings.ONE_LAYER,
     groupings.PER_ENVIRONMENT,
     groupings.STACKED,
+    groupings.FOUR,
     groupings.OURS,
+    groupings.OPTIMIZED,
     groupings.LIMIT,
 )
-# Drawn for what the pins ask, or else for the past as it was.
-IDEAS = (groupings.OURS, groupings.RECOMMENDED, groupings.OPTIMIZED)
+# Drawn also for the past without the requirements that are left out.
+WITHOUT = (groupings.FOUR, groupings.OURS)
 # Two labels on a logarithmic axis do not touch from this ratio on.
 APART = 1.25
 
@@ -43,14 +46,14 @@ class Line:
 
 
 def lines(pulls: Sequence[Pull]) -> list[Line]:
-    """Return what is drawn, the most first: the past as it was, and the ideas worth having."""
+    """Return what is drawn, the most first."""
     found: dict[tuple[float, ...], list[str]] = {}
-    last = max(row.pins for row in pulls)
-    chosen = [*(("", name) for name in AS_IT_WAS), *((last, name) for name in IDEAS)]
-    for pins, name in dict.fromkeys(chosen):
-        rows = [row for row in pulls if (row.pins, row.grouping) == (pins, name)]
+    last = max(row.without for row in pulls)
+    chosen = [*(("", name) for name in DRAWN), *((last, name) for name in WITHOUT)]
+    for without, name in dict.fromkeys(chosen):
+        rows = [row for row in pulls if (row.without, row.grouping) == (without, name)]
         sizes = [row.pulled_bytes / 1e6 for row in sorted(rows, key=lambda row: row.month)]
-        title = f"{name}, pinned" if pins else name
+        title = f"{name}, without it" if without else name
         found.setdefault(tuple(accumulate(sizes)), []).append(title)
     made = [Line(" =\n".join(names), values) for values, names in found.items()]
     return sorted(made, key=lambda line: -line.values[-1])

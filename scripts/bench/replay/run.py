@@ -1,12 +1,10 @@
 """The suite from its options to its files and tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import groupby
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -19,6 +17,7 @@ from scripts.bench.replay.history import (
     Report,
     exact,
     month_ends,
+    names,
     replay,
 )
 from scripts.bench.table import console
@@ -33,46 +32,50 @@ BUMPS = 24
 RECORDS = ROOT / "benchmarks" / "replay"
 
 
-def run(workspace: Workspace, profile: str, pins: Sequence[str], *, record: bool) -> None:
+def run(workspace: Workspace, profile: str, without: Sequence[str], *, record: bool) -> None:
     """Replay a profile's locks, write what they come to and print it.
 
-    `pins` (`NAME==VERSION`) ask what would have been if the requirements held these, too; `record`
-    writes the results also where they are committed. Raises BadInput for a pin of a package that
-    nothing installs, and Failure when no two months could be locked or the registry is away.
+    `without` are packages: what would have been without their lines in the .in files? `record`
+    writes the results also where they are committed. Raises BadInput for a package that no .in
+    file names, and Failure when no two months could be locked or the registry is away.
     """
     targets = _targets(workspace, profile)
+    known = {name for each in targets for name in names(job(workspace, each))}
+    for name in without:
+        if name not in known:
+            raise BadInput(f"--without: no .in file names {name}.{nearest(name, known)}")
     days = month_ends(workspace.lock.as_of, BUMPS)
-    histories = {"": _history(workspace, targets, days, {})}
-    if pins:
-        held = _of_targets(histories[""], pins)
-        histories[" ".join(sorted(pins))] = _history(workspace, targets, days, held)
+    pasts = {" ".join(gone): gone for gone in ([], sorted(set(without)))}
+    histories = {title: _history(workspace, targets, days, gone) for title, gone in pasts.items()}
     for line in dict.fromkeys(line for each in histories.values() for line in _remarks(each)):
         say(f"replay: {line}")
     found = {}
-    for held_besides, history in histories.items():
+    for title, history in histories.items():
         if len(history.days) < 2:
             raise Failure("no two months could be locked.", hint="The reasons are above.")
-        own = exact(job(workspace, targets[0]), held_besides.split())
-        found[held_besides] = evaluate(history, held_besides, workspace.layers, own)
-    content = output.files(histories, found, _chart_title(profile, targets[0], days, pins))
+        held = exact(job(workspace, targets[0])) - set(pasts[title])
+        found[title] = evaluate(history, title, workspace.layers, held)
+    content = output.files(
+        histories, found, _chart_title(profile, targets[0], days, list(pasts)[-1])
+    )
     folders = [BENCH / "replay" / profile, *([RECORDS / profile] if record else [])]
     for folder in folders:
         output.write(folder, content)
-    for held_besides, each in found.items():
-        name = f"as if {held_besides} were pinned" if held_besides else "as it was"
+    for title, each in found.items():
+        name = f"without {title}" if title else "as it is now"
         console().print(output.table(each.pulls, f"replay {profile}, {name}"))
     for folder in folders:
         say(f"bench: wrote {', '.join(content)} in {shown(folder)}")
 
 
-def _chart_title(profile: str, webui: Target, days: Sequence[date], pins: Sequence[str]) -> str:
+def _chart_title(profile: str, webui: Target, days: Sequence[date], without: str) -> str:
     lines = [
         f"What monthly bumps from {days[0]:%Y-%m} to {days[-1]:%Y-%m} make a worker pull "
         f"({profile}: {webui.stack}, Python {webui.python})",
         "Sizes are wheels as downloaded, which stand in for compressed layers.",
     ]
-    if pins:
-        lines.append(f"Pinned: as if the requirements had held {' '.join(sorted(pins))}.")
+    if without:
+        lines.append(f"Without it: as if no .in file held {without}.")
     return "\n".join(lines)
 
 
@@ -85,31 +88,15 @@ def _targets(workspace: Workspace, name: str) -> list[Target]:
     ]
 
 
-def _of_targets(history: History, pins: Sequence[str]) -> dict[str, list[str]]:
-    """Return the pins of each target: of the packages that it ever installs."""
-    known = {lock.target: set[str]() for lock in history.locks}
-    for lock in history.locks:
-        known[lock.target].update(lock.packages)
-    names = {pin: canonicalize_name(Requirement(pin).name) for pin in pins}
-    everything = set().union(*known.values())
-    for pin, name in names.items():
-        if name not in everything:
-            raise BadInput(f"--pin {pin}: nothing installs {name}.{nearest(name, everything)}")
-    return {
-        target: [pin for pin in pins if names[pin] in packages]
-        for target, packages in known.items()
-    }
-
-
 def _history(
     workspace: Workspace,
     targets: Sequence[Target],
     days: Sequence[date],
-    pins: Mapping[str, Sequence[str]],
+    without: Sequence[str],
 ) -> History:
     # A second one waits, and finds the months resolved.
     with exclusive(CACHE / "replay.lock", "replay"), _progress(len(targets) * len(days)) as report:
-        return replay(workspace, targets, days, pins, report)
+        return replay(workspace, targets, days, without, report)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """The grouping that is called ours is the one that the image is built with."""
 
+import csv
+
 import pytest
 
 from scripts.bench.replay import groupings
 from scripts.bench.replay.pulls import Key
+from scripts.bench.replay.run import RECORDS
 from scripts.build.contexts import groups
 from scripts.lock.layers import CLIP, SOURCE, WORKER
 from scripts.workspace.errors import BadInput
@@ -20,6 +23,14 @@ def test_ours_has_the_layers_of_the_build(name: str) -> None:
         if group not in (CLIP, SOURCE):
             environment = "worker" if group == WORKER else "webui"
             assert {ours.layer_of(Key(environment, pin.name)) for pin in pins} == {group}
+
+
+def test_the_committed_evidence_is_of_the_layers_of_the_build() -> None:
+    ours = groupings.by_patterns(groupings.OURS, load().layers)
+    with (RECORDS / "runpod" / "packages.csv").open() as file:
+        for row in csv.DictReader(file):
+            key = Key(row["environment"], row["package"])
+            assert ours.layer_of(key) == row["ours"], "record it again: benchmarks/replay/README.md"
 
 
 def test_a_package_that_no_layer_takes_is_refused() -> None:

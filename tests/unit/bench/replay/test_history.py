@@ -16,8 +16,10 @@ from scripts.bench.replay.history import (
     Locked,
     exact,
     month_ends,
+    names,
     replay,
     without_floor,
+    without_packages,
 )
 from scripts.bench.replay.pulls import Key
 from scripts.lock.lockfile import Lockfile
@@ -90,13 +92,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(
     workspace: Workspace,
     resolver: Resolver,
-    pins: Sequence[str] = (),
+    without: Sequence[str] = (),
     targets: Sequence[Target] = TARGETS,
 ) -> History:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "compile_all", resolver)
-        held = {target.name: pins for target in targets}
-        return replay(workspace, targets, DAYS, held, lambda month, known: None)
+        return replay(workspace, targets, DAYS, without, lambda month, known: None)
 
 
 def all_months() -> list[tuple[str, date]]:
@@ -224,24 +225,36 @@ def test_a_day_that_no_lower_bound_explains_is_refused_with_readable_names(
     ] * len(DAYS)
 
 
-def test_pins_are_constraints_beside_the_inputs_as_they_are(
+def test_a_package_is_left_out_of_every_file_that_names_it_and_nowhere_else(
     workspace: Workspace, cache: Path
 ) -> None:
-    def constrained(job: Job, day: date) -> None:
-        assert (job.files[0].parent / "what-if.txt").read_text() == "other==1.2\n"
-
-    plain = run(workspace, Resolver(), targets=TARGETS[:1])
-    resolver = Resolver(constrained)
-    found = run(workspace, resolver, ["other==1.2"], TARGETS[:1])
-    assert resolver.texts == ["second>=2,<3\n-r more.in\nfirst==1.0\n-c what-if.txt\n"] * len(DAYS)
+    plain = run(workspace, Resolver())
+    resolver = Resolver()
+    found = run(workspace, resolver, ["second"])
+    # The worker's files do not name it: its months are known already.
+    assert resolver.asked == all_months()[: len(DAYS)]
+    assert resolver.texts == ["\n-r more.in\nfirst==1.0\n"] * len(DAYS)
     assert found.snapshots == plain.snapshots
-    assert all(lock.pins == ("other==1.2",) for lock in found.locks)
+    assert [lock.without for lock in found.locks] == [("second",)] * 6 + [()] * 6
 
 
-def test_what_the_inputs_and_the_pins_hold_at_one_version_is_known(workspace: Workspace) -> None:
+def test_what_is_left_out_stays_out_where_lower_bounds_are_lifted(
+    workspace: Workspace, cache: Path
+) -> None:
+    def needs_second(job: Job, day: date) -> None:
+        if len(resolver.asked) % 2:
+            raise BadInput("No solution found")
+
+    resolver = Resolver(needs_second)
+    found = run(workspace, resolver, ["first"], TARGETS[:1])
+    assert resolver.texts == ["second>=2,<3\n-r more.in\n\n", "second<3\n-r more.in\n\n"] * 6
+    assert {lock.lifted for lock in found.locks} == {("second<3,>=2",)}
+
+
+def test_what_the_inputs_name_and_hold_at_one_version_is_known(workspace: Workspace) -> None:
     webui = job(workspace, TARGETS[0])
+    assert names(webui) == {"first", "second"}
     assert exact(webui) == {"first"}
-    assert exact(webui, ["An_Other==2"]) == {"first", "an-other"}
 
 
 @given(as_of=st.dates(date(2001, 1, 1), date(2100, 1, 1)), bumps=st.integers(0, 30))
@@ -285,6 +298,20 @@ def test_lifting_takes_the_lower_bounds_and_nothing_else(
 )
 def test_lifting_leaves_other_lines_as_they_are(line: str) -> None:
     assert without_floor(line) == line
+
+
+@given(
+    specifiers=SPECIFIERS,
+    extra=st.sampled_from(["", "[cli]"]),
+    name=st.sampled_from(["some-name", "Some_Name", "some.name"]),
+    comment=st.sampled_from(["", "  # why"]),
+)
+def test_a_line_is_left_out_however_it_spells_the_package(
+    specifiers: list[tuple[str, str]], extra: str, name: str, comment: str
+) -> None:
+    line = f"{name}{extra}{','.join(a + b for a, b in specifiers)}{comment}"
+    assert without_packages(line, ["some-name"]) == ""
+    assert without_packages(line, ["some", "name"]) == line
 
 
 def test_what_is_kept_is_read_back_as_it_was(workspace: Workspace, cache: Path) -> None:

@@ -30,11 +30,11 @@ def test_a_csv_file_holds_what_was_written(rows: list[Pull]) -> None:
 
 def test_a_csv_file_of_nothing_names_its_columns() -> None:
     assert output.csv_text(Trial, []) == (
-        "pins,environment,pool,budget,chosen_on,judged_on,pulled_bytes\n"
+        "without,environment,pool,budget,chosen_on,judged_on,pulled_bytes\n"
     )
 
 
-PINNED = "nvidia-nvjitlink-cu12"
+LOOSE = "nvidia-nvjitlink-cu12"
 DAYS = [date(2026, month, 28) for month in range(1, 7)]
 
 
@@ -44,7 +44,7 @@ def wheel(name: str, version: int, size: int) -> Wheel:
 
 def snapshot(month: int) -> Snapshot:
     """Return six months in which something moves always, at first, at last, or never."""
-    moving = {"llvmlite": 60_000_000, "narwhals": 400_000, PINNED: 20_000_000}
+    moving = {"llvmlite": 60_000_000, "narwhals": 400_000, LOOSE: 20_000_000}
     still = {"torch": 670_000_000, "nvidia-cudnn-cu12": 730_000_000, "numpy": 18_000_000}
     return {
         **{Key("webui", name): wheel(name, month, size) for name, size in moving.items()},
@@ -60,7 +60,7 @@ def history(snapshots: Sequence[Snapshot]) -> History:
         Locked(
             target=f"{environment}-py3.10",
             day=day,
-            pins=(),
+            without=(),
             lifted=("runpod>=9",) if environment == "worker" else (),
             packages={
                 key.package: wheel for key, wheel in each.items() if key.environment == environment
@@ -73,7 +73,12 @@ def history(snapshots: Sequence[Snapshot]) -> History:
 
 
 FOUND = history([snapshot(month) for month in range(6)])
-LAYERS = {**groupings.STACK, **groupings.ALL}
+LAYERS = {
+    **groupings.STACK,
+    "py-large": ("numpy", "opencv-python"),
+    "py-moving": ("llvmlite", "scipy"),
+    **groupings.ALL,
+}
 EVALUATED = evaluate(FOUND, "", LAYERS, {"numpy", "torch"})
 
 
@@ -121,12 +126,18 @@ def test_a_half_held_out_has_the_layers_that_the_other_half_chose() -> None:
 
 def test_the_package_that_makes_cuda_stale_is_worth_a_layer_of_its_own() -> None:
     found = totals()
-    apart = found[f"{groupings.RECOMMENDED}, nvjitlink apart"]
-    assert found[groupings.RECOMMENDED] - apart == 5 * 730_000_000
+    for name in (groupings.OURS, groupings.FOUR):
+        assert found[name] - found[f"{name}, nvjitlink apart"] == 5 * 730_000_000
+
+
+def test_large_packages_that_stand_still_are_worth_a_layer_of_their_own() -> None:
+    found = totals()
+    # The two of 78 MB are pulled in two bumps of five, and among the others in all of them.
+    assert found[groupings.FOUR] - found[groupings.OURS] == 3 * 78_000_000
 
 
 def test_it_is_no_question_where_it_is_pinned() -> None:
-    pinned = evaluate(FOUND, f"{PINNED}==1", LAYERS, {"numpy", "torch", PINNED})
+    pinned = evaluate(FOUND, "", LAYERS, {"numpy", "torch", LOOSE})
     assert not any("nvjitlink" in row.grouping for row in pinned.pulls)
 
 
@@ -146,6 +157,7 @@ def test_the_optimizer_chosen_on_a_half_is_never_better_there_than_elsewhere_cho
 def test_a_package_tells_how_often_it_moved_and_which_layer_it_has() -> None:
     found = {(each.environment, each.package): each for each in EVALUATED.packages}
     assert found["webui", "llvmlite"] == Package(
+        without="",
         environment="webui",
         package="llvmlite",
         moves=5,
@@ -153,8 +165,7 @@ def test_a_package_tells_how_often_it_moved_and_which_layer_it_has() -> None:
         first_bytes=60_000_000,
         last_bytes=60_000_000,
         pinned=False,
-        ours="py-webui",
-        recommended="py-moving",
+        ours="py-moving",
         optimizer=found["webui", "llvmlite"].optimizer,
     )
     assert found["webui", "numpy"].pinned
@@ -184,6 +195,22 @@ def test_groupings_of_the_same_bytes_are_one_line_of_the_chart() -> None:
     first = plot.lines(EVALUATED.pulls)[0]
     assert first.label.replace("\n", " ") == ("one layer = worker-a1111's order")
     assert first.values[-1] == totals()[groupings.ONE_LAYER] / 1e6
+
+
+def test_the_chart_tells_the_past_from_the_one_without_a_requirement() -> None:
+    still = {Key("webui", LOOSE): wheel(LOOSE, 1, 20_000_000)}
+    held = history([{**snapshot(month), **still} for month in range(6)])
+    now = evaluate(held, "", LAYERS, {"numpy", "torch", LOOSE})
+    without = evaluate(FOUND, LOOSE, LAYERS, {"numpy", "torch"})
+    found = {line.label: line.values[-1] for line in plot.lines([*now.pulls, *without.pulls])}
+    for name in (groupings.OURS, groupings.FOUR):
+        assert round(found[f"{name}, without it"] - found[name]) == 5 * (730 + 20)
+    assert groupings.OPTIMIZED in " ".join(found)
+    assert f"{groupings.OPTIMIZED}, without it" not in " ".join(found)
+
+
+def test_every_line_that_may_be_drawn_has_a_style_of_its_own() -> None:
+    assert len(plot.DRAWN) + len(plot.WITHOUT) <= len(set(plot.STYLES)) == len(plot.STYLES)
 
 
 @given(values=st.lists(st.floats(1, 1e6), min_size=1, max_size=8))

@@ -1,5 +1,6 @@
 """The suite from its options to its files, on a fake of the resolver."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,10 +58,10 @@ def test_the_results_are_recorded_only_when_asked(asked: list[Job], tmp_path: Pa
     assert written(tmp_path / "benchmarks" / "runpod") == found
 
 
-def test_a_pin_is_asked_only_of_the_targets_that_have_the_package(
+def test_only_the_targets_that_ask_for_a_package_are_locked_without_it(
     asked: list[Job], tmp_path: Path
 ) -> None:
-    replay.run(load(), "runpod", ["nvidia-nvjitlink-cu12==12.1.105"], record=False)
+    replay.run(load(), "runpod", ["nvidia-nvjitlink-cu12"], record=False)
     months = replay.BUMPS + 1
     environments = [job.target.environment for job in asked]
     assert environments == ["webui"] * months + ["worker"] * months + ["webui"] * months
@@ -68,9 +69,27 @@ def test_a_pin_is_asked_only_of_the_targets_that_have_the_package(
     assert len(locks) == 1 + 3 * months
 
 
-def test_a_pin_of_what_nothing_installs_is_refused_with_the_nearest(asked: list[Job]) -> None:
-    with pytest.raises(BadInput, match=r"nothing installs numpi. Did you mean numpy\?"):
-        replay.run(load(), "runpod", ["numpi==1"], record=False)
+def test_a_package_is_free_only_where_its_requirement_is_left_out(
+    asked: list[Job], tmp_path: Path
+) -> None:
+    replay.run(load(), "runpod", ["nvidia-nvjitlink-cu12"], record=False)
+    packages = (tmp_path / "bench" / "replay" / "runpod" / "packages.csv").read_text()
+    pinned = {
+        (row["without"], row["package"]): row["pinned"]
+        for row in csv.DictReader(packages.splitlines())
+        if row["environment"] == "webui"
+    }
+    assert pinned["", "nvidia-nvjitlink-cu12"] == "True"
+    assert pinned["nvidia-nvjitlink-cu12", "nvidia-nvjitlink-cu12"] == "False"
+    assert pinned["", "numpy"] == pinned["nvidia-nvjitlink-cu12", "numpy"] == "True"
+
+
+def test_a_package_that_no_in_file_names_is_refused_before_anything_is_asked(
+    asked: list[Job],
+) -> None:
+    with pytest.raises(BadInput, match=r"no .in file names numpi. Did you mean numpy\?"):
+        replay.run(load(), "runpod", ["numpi"], record=False)
+    assert asked == []
 
 
 def test_elsewhere_than_on_a_terminal_each_month_that_is_new_is_a_line(
@@ -80,7 +99,7 @@ def test_elsewhere_than_on_a_terminal_each_month_that_is_new_is_a_line(
     first = capsys.readouterr()
     assert f"replay: webui-cu121-py3.11 {LAST}: 4 packages\n" in first.err
     assert first.err.count(": 2 packages\n") == replay.BUMPS + 1
-    assert "replay sandbox, as it was" in first.out
+    assert "replay sandbox, as it is now" in first.out
     replay.run(load(), "sandbox", [], record=False)
     again = capsys.readouterr()
     assert again.out == first.out

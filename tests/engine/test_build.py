@@ -38,6 +38,8 @@ def test_the_record_names_every_layer_with_its_digest_and_size(image: BuildRecor
         "py-cuda",
         "py-torch",
         "py-attention",
+        "py-large",
+        "py-moving",
         "py-webui",
         "py-worker",
         "tokenizer",

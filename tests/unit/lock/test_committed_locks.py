@@ -2,6 +2,9 @@
 
 import re
 
+import pytest
+from packaging.version import Version
+
 from scripts.lock import pins
 from scripts.lock.lockfile import locked
 from scripts.lock.plan import plan
@@ -21,6 +24,16 @@ def test_the_webui_lock_has_the_versions_that_the_web_ui_pins() -> None:
         assert versions["fastapi"] == "0.94.0"
         assert versions["transformers"] == "4.30.2"
         assert versions["setuptools"] == "69.5.1"
+
+
+@pytest.mark.parametrize("stack", load().stacks)
+@pytest.mark.parametrize("python", ["3.10", "3.11"])
+def test_the_cuda_libraries_are_of_one_toolkit(stack: str, python: str) -> None:
+    """Those whose version is that of the toolkit; the others count on their own."""
+    versions = {pin.name: pin.version for pin in locked(f"webui-{stack}-py{python}")}
+    names = ("cuda-runtime", "cuda-nvrtc", "cuda-cupti", "nvtx", "nvjitlink")
+    found = {Version(versions[f"nvidia-{name}-cu12"]).release[:2] for name in names}
+    assert len(found) == 1
 
 
 def test_the_sandbox_lock_shares_no_package_with_the_environment_below_it() -> None:

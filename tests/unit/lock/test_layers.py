@@ -1,14 +1,17 @@
 """Every package goes to exactly one layer group."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.build.contexts import groups
-from scripts.lock.layers import split
-from scripts.lock.lockfile import Pin
+from scripts.lock.layers import WORKER, split
+from scripts.lock.lockfile import Pin, locked
 from scripts.workspace.errors import BadInput
-from scripts.workspace.model import load
+from scripts.workspace.model import Target, load, targets
+from scripts.workspace.paths import DOCKER
 
 names = st.lists(st.text("abc-", min_size=1, max_size=6), unique=True, min_size=1)
 
@@ -48,14 +51,37 @@ def test_the_profiles_separate_what_moves_apart(name: str) -> None:
     assert all(each.startswith("nvidia-") for each in members["py-cuda"])
     assert members["py-torch"] == {"torch", "torchvision", "triton"}
     assert members["py-attention"] == {"xformers"}
-    assert "gradio" in members["py-webui"]
+    assert {"gradio", "numpy", "pillow", "transformers"} <= members["py-large"]
+    assert members["py-moving"] == {"llvmlite", "scipy"}
+    assert {"fastapi", "gradio-client"} <= members["py-webui"]
     assert "runpod" in members["py-worker"]
     assert members["py-clip"] == {"clip-anytorch"}
 
 
+@pytest.mark.parametrize(
+    "target",
+    [each for each in targets(load()) if each.environment == "webui"],
+    ids=lambda each: each.name,
+)
+def test_the_groups_fit_every_stack_that_a_profile_may_choose(target: Target) -> None:
+    assert all(split(locked(target.name), load().layers).values())
+
+
+def test_the_image_has_a_stage_of_the_same_form_and_a_copy_for_every_group() -> None:
+    text = (DOCKER / "Dockerfile").read_text()
+    stages = re.findall(r"^FROM base AS (py-\S+)\n(RUN (?:.+\\\n)+.+)\n", text, re.MULTILINE)
+    assert [name for name, _ in stages] == [*load().layers, WORKER]
+    assert re.findall(r"^COPY --link --from=(py-\S+) /layer /$", text, re.MULTILINE) == [
+        *load().layers,
+        WORKER,
+    ]
+    forms = {run.replace(name, "NAME") for name, run in stages if name != WORKER}
+    assert len(forms) == 1
+
+
 def test_a_group_without_a_stage_is_refused() -> None:
     workspace = load()
-    layers = {"py-gradio": ("gradio",), **workspace.layers}
+    layers = {"py-fastapi": ("fastapi",), **workspace.layers}
     changed = workspace.model_copy(update={"layers": layers})
-    with pytest.raises(BadInput, match=r"layers\.py-gradio: docker/Dockerfile has no stage"):
+    with pytest.raises(BadInput, match=r"layers\.py-fastapi: docker/Dockerfile has no stage"):
         groups(changed, changed.profile("sandbox"))

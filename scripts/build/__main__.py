@@ -6,11 +6,15 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from scripts.build import engine
-from scripts.build.build import build
+from scripts.build import engine, verify
+from scripts.build.build import build, build_stage
 from scripts.build.record import BuildRecord
-from scripts.workspace.cli import run
+from scripts.workspace.cli import run, say
+from scripts.workspace.errors import CheckFailed
 from scripts.workspace.model import load
+
+# How many differences a person is shown of two builds.
+SHOWN = 40
 
 
 def table(record: BuildRecord, built: bool) -> Table:
@@ -49,12 +53,26 @@ def main(args: argparse.Namespace) -> int:
     workspace = load()
     workspace.profile(args.profile)
     console = Console()
-    record, built = build(workspace, args.profile, args.context, engine.ensure(), console)
+    daemon = engine.ensure()
+    if args.target is not None:
+        build_stage(workspace, args.profile, args.context, daemon, console, args.target)
+        console.print(f"{args.target} is built.")
+        return 0
+    record, built = build(workspace, args.profile, args.context, daemon, console)
     console.print(table(record, built))
     for name, value in record.replaced.items():
         console.print(f"{name} was replaced by {value}", highlight=False, soft_wrap=True)
     if not built:
         console.print("Nothing changed since it was built.")
+    if args.verify:
+        console.print("Building it again from nothing.")
+        if found := verify.differences(record, daemon, args.context):
+            for line in found[:SHOWN]:
+                say(line)
+            if len(found) > SHOWN:
+                say(f"... and {len(found) - SHOWN} more.")
+            raise CheckFailed(f"{record.image} is not the same when it is built again.")
+        console.print(f"The same to the bit: {record.digest}", soft_wrap=True)
     return 0
 
 

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from rich.console import Console
 from scripts.build import bake, buildx, contexts
 from scripts.build.engine import Engine
 from scripts.build.image import layers
+from scripts.build.progress import Steps
 from scripts.build.record import BuildRecord, StepRecord, git_state, latest, now, save
 from scripts.lock.pins import entries
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import exclusive, require_space, write_atomic
-from scripts.workspace.model import Workspace
+from scripts.workspace.model import Workspace, nearest
 from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, LOCKFILES
 
 # Measured with the cu121 stack: packages unpacked in uv's cache, in the stage, in its copy for the
@@ -33,50 +36,29 @@ def build(
 
     Raises BadInput for wrong arguments or inputs, Failure with the failed step and its last lines.
     """
-    profile = workspace.profile(name)
-    replaced = bake.replacements(context, contexts.replaceable())
-    with exclusive(BUILDS / f"{name}.lock", f"a build of {name}"):
+    with _prepared(workspace, name, context) as task:
         started = time.monotonic()
-        folders = contexts.inputs(workspace, name, replaced)
-        given = {
-            key: str(contexts.replacing(key, Path(value))) if value.startswith("/") else value
-            for key, value in replaced.items()
-        }
-        image = _base(workspace, name)
-        reference = bake.image_name(name)
-        with buildx.secrets() as secrets:
-            definition = bake.definition(
-                name, profile, folders, image, given, secrets, buildx.exporter(reference)
-            )
-            file = BUILDS / name / "bake.json"
-            write_atomic(file, bake.render(definition))
-            inputs = _inputs_digest(folders, definition)
-            before = _before(name)
-            same = before is not None and before.inputs_sha256 == inputs
-            if before and same and not _floating(given) and _present(engine, before):
-                return before, False
-            require_space(
-                ENGINE if engine.embedded else BUILDS,
-                NEXT_BUILD if before else FIRST_BUILD,
-                f"building {name}",
-            )
-            steps = {}
-            for target in bake.order(definition):
-                steps[target], digest = buildx.bake(engine, file, target, console)
+        inputs = _inputs_digest(task.folders, task.definition)
+        before = _before(name)
+        same = before is not None and before.inputs_sha256 == inputs
+        if before and same and not _floating(task.given) and _present(engine, before):
+            return before, False
+        _require_space(name, engine)
+        steps, digest = _bake(task, engine, console)
         sha, dirty = git_state()
         record = BuildRecord(
             profile=name,
-            image=reference,
+            image=bake.image_name(name),
             digest=digest,
             lock_sha256=_lock_digest(),
             inputs_sha256=inputs,
-            replaced=replaced,
+            replaced=task.replaced,
             git_sha=sha,
             git_dirty=dirty,
             utc=now(),
             seconds=round(time.monotonic() - started, 1),
             engine=f"{'embedded' if engine.embedded else 'own'}, {_version(engine)}",
-            layers=tuple(layers(engine, reference, steps)),
+            layers=tuple(layers(engine, bake.image_name(name), steps)),
             steps=tuple(
                 StepRecord(name=step.name, cached=step.cached, seconds=round(step.seconds(), 2))
                 for each in steps.values()
@@ -85,6 +67,76 @@ def build(
         )
         save(record)
         return record, True
+
+
+def build_stage(
+    workspace: Workspace,
+    name: str,
+    context: list[str],
+    engine: Engine,
+    console: Console,
+    stage: str,
+) -> None:
+    """Build up to a stage of docker/Dockerfile; no image is made and nothing is recorded.
+
+    Raises BadInput for a stage that is not there, and what `build` raises.
+    """
+    if stage not in (known := contexts.stages()):
+        raise BadInput(f"docker/Dockerfile has no stage {stage}.{nearest(stage, known)}")
+    with _prepared(workspace, name, context) as task:
+        _require_space(name, engine)
+        task.definition["target"]["image"] |= {
+            "target": stage,
+            "tags": [],
+            "output": ["type=cacheonly"],
+        }
+        _bake(task, engine, console)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What buildx is given: a bake definition, and where the parts of it come from.
+
+    `replaced` are the inputs that --context replaces, as it names them, `given` as buildx gets
+    them.
+    """
+
+    folders: Mapping[str, Path]
+    replaced: dict[str, str]
+    given: Mapping[str, str]
+    definition: dict[str, Any]
+    file: Path
+
+
+@contextmanager
+def _prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[_Task]:
+    """Bring everything that a build needs together; no other build of the profile runs then."""
+    profile = workspace.profile(name)
+    replaced = bake.replacements(context, contexts.replaceable())
+    with exclusive(BUILDS / f"{name}.lock", f"a build of {name}"), buildx.secrets() as secrets:
+        folders = contexts.inputs(workspace, name, replaced)
+        given = {
+            key: str(contexts.replacing(key, Path(value))) if value.startswith("/") else value
+            for key, value in replaced.items()
+        }
+        output = buildx.exporter(bake.image_name(name))
+        image = _base(workspace, name)
+        definition = bake.definition(name, profile, folders, image, given, secrets, output)
+        yield _Task(folders, replaced, given, definition, BUILDS / name / "bake.json")
+
+
+def _bake(task: _Task, engine: Engine, console: Console) -> tuple[dict[str, Steps], str]:
+    """Run buildx for each target; return the steps of each, and the last one's digest."""
+    write_atomic(task.file, bake.render(task.definition))
+    steps, digest = {}, ""
+    for target in bake.order(task.definition):
+        steps[target], digest = buildx.bake(engine, task.file, target, console)
+    return steps, digest
+
+
+def _require_space(name: str, engine: Engine) -> None:
+    needed = NEXT_BUILD if _before(name) else FIRST_BUILD
+    require_space(ENGINE if engine.embedded else BUILDS, needed, f"building {name}")
 
 
 def _base(workspace: Workspace, name: str) -> str | None:

@@ -50,8 +50,8 @@ def secrets() -> Iterator[dict[str, Path]]:
 def bake(engine: Engine, file: Path, target: str, console: Console) -> tuple[Steps, str]:
     """Build a target of docker-bake.hcl with `file` laid over it, showing progress.
 
-    Returns the steps and the digest of the image. Raises Failure with the step that failed, its
-    last lines and the likely cause. However this ends, buildx has ended, too.
+    Returns the steps, and the digest of the image or '' when none is made. Raises Failure with the
+    step that failed, its last lines and the likely cause. However this ends, buildx has ended, too.
     """
     metadata = file.with_name("metadata.json")
     metadata.unlink(missing_ok=True)
@@ -87,7 +87,8 @@ def bake(engine: Engine, file: Path, target: str, console: Console) -> tuple[Ste
             process.wait(30)
     if code:
         raise _failure(engine, steps)
-    return steps, json.loads(metadata.read_text())[target]["containerimage.digest"]
+    built = json.loads(metadata.read_text()).get(target, {})
+    return steps, built.get("containerimage.digest", "")
 
 
 def _failure(engine: Engine, steps: Steps) -> Failure:

@@ -17,4 +17,16 @@ def parser() -> Parser:
         help="put a folder or an image in the place of an input: base, source, model, app, debs, "
         "or a layer such as py-torch; may be given several times",
     )
+    how = made.add_mutually_exclusive_group()
+    how.add_argument(
+        "--verify",
+        action="store_true",
+        help="build it a second time from nothing, with an engine and caches of its own, and "
+        "compare the two to the bit (exit code 3: they differ)",
+    )
+    how.add_argument(
+        "--target",
+        metavar="STAGE",
+        help="build up to this stage of docker/Dockerfile, and no image",
+    )
     return made

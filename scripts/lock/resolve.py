@@ -102,28 +102,23 @@ def compile_all(
     know.
     """
     limits = cutoffs(workspace.lock)
-    # A cold resolution waits for the network half of its time.
-    places = 2 * (os.cpu_count() or 1)
+    # A cold resolution waits for the network most of its time.
+    places = 3 * (os.cpu_count() or 1)
     with (
         tempfile.TemporaryDirectory() as folder,
         ThreadPoolExecutor(max_workers=max(1, len(jobs))) as threads,
         Processes(places) as processes,
     ):
         uv = prepared(processes, Path(folder), max(limits.values()))
-        resolver = _Resolver(workspace, uv, Path(folder), limits, report)
         waiting: dict[str, Future[Resolved]] = {}
+        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, waiting)
         for each in _in_turn(jobs):
             waiting[each.target.name] = threads.submit(
                 resolver.resolve, each, waiting.get(_after(each, jobs))
             )
         done, _ = wait(waiting.values(), return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()  # raises what the first that failed has to say
-        found = {name: future.result() for name, future in waiting.items()}
-        build = found[BUILD].pins if BUILD in found else locked(BUILD)
-        for each in jobs:
-            resolved = found[each.target.name]
-            resolver.judge(each, replace(resolved, yanked={}) if history else resolved, build)
+        # The first in turn that failed has its say; what is left is stopped on the way out.
+        found = {name: future.result() for name, future in waiting.items() if future in done}
     return [_lockfile(each, found[each.target.name], workspace) for each in jobs]
 
 
@@ -152,7 +147,11 @@ def options(each: Job, workspace: Workspace, limits: Mapping[str, datetime]) -> 
 
 def _in_turn(jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs so that each comes behind the one that it waits for."""
-    return sorted(jobs, key=lambda each: (each.base is not None, -len(included(each.files))))
+
+    def turn(each: Job) -> tuple[bool, bool, int]:
+        return each.target.name != BUILD, each.base is not None, -len(included(each.files))
+
+    return sorted(jobs, key=turn)
 
 
 def _after(each: Job, jobs: Sequence[Job]) -> str:
@@ -178,7 +177,9 @@ class _Resolver:
     uv: Uv
     folder: Path
     limits: Mapping[str, datetime]
+    history: bool
     report: Callable[[str], None]
+    others: Mapping[str, "Future[Resolved]"]
 
     def resolve(self, each: Job, after: "Future[Resolved] | None") -> Resolved:
         """Return the packages of a job, once the one that it builds on is there."""
@@ -207,18 +208,25 @@ class _Resolver:
             pylock, _ = self.uv([*common, "--format=pylock.toml", str(lock)])
         except Refused as reason:
             raise explained(each, str(reason)) from None
-        self.report(each.target.name)
-        return Resolved(
+        yanked = re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", said)
+        resolved = Resolved(
             pins=made,
             releases=releases.read(pylock),
             below=frozenset(pin.name for pin in below),
-            yanked=dict(re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", said)),
+            yanked={} if self.history else dict(yanked),
             pythons=environment.pythons if environment.universal else (each.target.python,),
             universal=environment.universal,
         )
+        self._judge(each, resolved)
+        self.report(each.target.name)
+        return resolved
 
-    def judge(self, each: Job, resolved: Resolved, build: Sequence[Pin]) -> None:
+    def _judge(self, each: Job, resolved: Resolved) -> None:
         """Raise BadInput with every reason to reject a lock."""
+        if each.target.name == BUILD:
+            build = resolved.pins
+        else:
+            build = self.others[BUILD].result().pins if BUILD in self.others else locked(BUILD)
         if found := list(problems(resolved, self.workspace, self.limits, build)):
             raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
 

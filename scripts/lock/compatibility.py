@@ -149,8 +149,8 @@ def _hosts(
     if old or not hub.cuda:
         fails = (
             f"torch {version} is built for CUDA {torch.cuda} and needs a driver for CUDA {major} "
-            f"({facts.least_driver[str(major)]} or newer); with an older one it finds no GPU, and "
-            "the worker never gets ready."
+            f"({_driver(facts.least_driver.get(str(major)), 'least_driver')}); with an older one "
+            "it finds no GPU, and the worker never gets ready."
         )
         if old:
             yield f"{key} allows hosts with {_list(old)}: {fails} Take {_it(old)} out."
@@ -163,8 +163,8 @@ def _hosts(
     if older := [host for host in hub.cuda if compiled and major <= host.major and host < ptx]:
         yield (
             f"{key} allows hosts with {_list(older)}, whose drivers do not compile PTX of CUDA "
-            f"{ptx} (that takes {facts.full_driver[ptx]} or newer), and a GPU of gpuIds needs it "
-            f"compiled: every image fails there. Take {_it(older)} out."
+            f"{ptx} (that takes {_driver(facts.full_driver.get(ptx), 'full_driver')}), and a GPU "
+            f"of gpuIds needs it compiled: every image fails there. Take {_it(older)} out."
         )
     if hub.cuda:
         yield from _left_out(torch, able, gpus, hub, facts)
@@ -192,6 +192,12 @@ def _left_out(
             f"{key} names {_list(strange)}, which no host of RunPod has by {shown(known.FILE)}. "
             f"Correct {_it(strange)}, or add {_it(strange)} to runpod.cuda there."
         )
+
+
+def _driver(least: str | None, table: str) -> str:
+    if least is None:
+        return f"one that {shown(known.FILE)} does not know: add its row to {table}"
+    return f"{least} or newer"
 
 
 def _it(several: Sequence[object]) -> str:

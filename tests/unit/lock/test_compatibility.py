@@ -20,6 +20,7 @@ CU121 = {"torch": "2.1.2", "xformers": "0.0.23.post1"}
 CU128 = {"torch": "2.8.0", "xformers": "0.0.32.post2"}
 NEWEST = max(FACTS.runpod.cuda)
 VERSIONS = st.builds(Version, st.integers(0, 30), st.integers(0, 30))
+CU130 = {"torch": "9.9.9", "xformers": "0.0.32.post2"}
 
 
 def since(text: str) -> tuple[Version, ...]:
@@ -49,9 +50,11 @@ def warned(
     return [each.removeprefix(prefix) for each in found]
 
 
-def with_wheel(package: str, number: str, *, code: list[str], ptx: list[str]) -> Facts:
+def with_wheel(
+    package: str, number: str, *, code: list[str], ptx: list[str], cuda: str = "12.8"
+) -> Facts:
     """The facts with a made-up wheel."""
-    wheel = Wheel.model_validate({"cuda": "12.8", "binary": code, "ptx": ptx, "source": "made up"})
+    wheel = Wheel.model_validate({"cuda": cuda, "binary": code, "ptx": ptx, "source": "made up"})
     return FACTS.model_copy(update={package: {**getattr(FACTS, package), number: wheel}})
 
 
@@ -320,6 +323,50 @@ def test_an_xformers_that_the_facts_do_not_know_is_said_and_not_passed_over(
     versions = {"torch": "2.8.0", "xformers": "0.99.0"}
     (said,) = warned(versions, made("ADA_24", *since("12.8")), attention)
     assert "xformers 0.99.0 is not in scripts/lock/compatibility.toml" in said
+
+
+def test_a_torch_of_cuda_13_says_the_driver_that_it_needs() -> None:
+    known = with_wheel("torch", "9.9.9", code=["8.0"], ptx=[], cuda="13.0")
+    (said,) = warned(CU130, made("ADA_24", *since("12.8")), known=known)
+    assert "needs a driver for CUDA 13 (580 or newer)" in said
+    assert said.endswith("Take them out.")
+    assert warned(CU130, made("ADA_24", *since("13.0")), known=known) == []
+
+
+@pytest.mark.parametrize("cuda", [(), since("12.8")])
+def test_a_torch_whose_cuda_has_no_driver_in_the_facts_is_warned_of_with_the_row_to_add(
+    cuda: tuple[Version, ...],
+) -> None:
+    known = with_wheel("torch", "9.9.9", code=["8.0"], ptx=[], cuda="14.0")
+    said = warned(CU130, made("ADA_24", *cuda), known=known)[0]
+    assert (
+        "needs a driver for CUDA 14 (one that scripts/lock/compatibility.toml does not know" in said
+    )
+    assert "add its row to least_driver" in said
+
+
+def test_ptx_whose_cuda_has_no_driver_in_the_facts_is_warned_of_with_the_row_to_add() -> None:
+    known = with_wheel("torch", "9.9.9", code=[], ptx=["8.0"], cuda="13.1")
+    _, failing = warned(CU130, made("HOPPER_141", *since("13.0")), known=known)
+    assert (
+        "CUDA 13.0, whose drivers do not compile PTX of CUDA 13.1 (that takes one that" in failing
+    )
+    assert "compatibility.toml does not know: add its row to full_driver" in failing
+
+
+@given(
+    cuda=VERSIONS,
+    ptx=st.booleans(),
+    hosts=st.lists(st.sampled_from(FACTS.runpod.cuda), unique=True),
+    attention=st.sampled_from(["xformers", "sdp"]),
+)
+def test_a_wheel_of_any_cuda_is_judged_without_a_fault(
+    cuda: Version, ptx: bool, hosts: list[Version], attention: Attention
+) -> None:
+    code, also = ([], ["8.0"]) if ptx else (["8.0", "9.0"], [])
+    known = with_wheel("torch", "9.9.9", code=code, ptx=also, cuda=str(cuda))
+    said = warned(CU130, made("HOPPER_141", *hosts), attention, known)
+    assert any("torch 9.9.9 has only PTX" in each for each in said) == ptx
 
 
 def test_a_lock_without_torch_or_xformers_is_said_and_not_passed_over() -> None:

@@ -18,7 +18,8 @@ Gpu = tuple[str, str, Version]
 def check(workspace: Workspace) -> list[str]:
     """Return the warnings of every profile that has a hub.json, from the locks as they are now.
 
-    Raises BadInput for a hub.json that cannot be read and for a lock that is missing or damaged.
+    Raises BadInput for a hub.json or facts that cannot be read, and for a lock that is missing or
+    damaged.
     """
     found = []
     for name, profile in workspace.profiles.items():

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import tomli
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, ValidationError
 
-from scripts.workspace.model import Names, Record
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import Names, Record, nearest
+from scripts.workspace.paths import shown
 
 FILE = Path(__file__).with_name("compatibility.toml")
 
@@ -113,5 +115,34 @@ class Facts(Record):
 
 @cache
 def load() -> Facts:
-    """Return the committed facts."""
-    return Facts.model_validate(tomli.loads(FILE.read_text()))
+    """Return the committed facts; raises BadInput as `parse` does."""
+    return parse(FILE.read_text(), shown(FILE))
+
+
+def parse(text: str, file: str) -> Facts:
+    """Return the facts that `text` states.
+
+    Raises BadInput that names `file` and the line or each wrong key, or the GPU of a pool of which
+    nothing more is said.
+    """
+    try:
+        facts = Facts.model_validate(tomli.loads(text))
+    except tomli.TOMLDecodeError as error:
+        raise BadInput(f"{file}: {error}.") from None
+    except ValidationError as error:
+        raise refusal(error, file) from None
+    for pool, gpus in facts.pools.items():
+        for gpu in gpus:
+            if gpu not in facts.gpus:
+                known = nearest(gpu, facts.gpus)
+                raise BadInput(f"{file}: pools.{pool}: gpus has no row for {gpu}.{known}")
+    return facts
+
+
+def refusal(error: ValidationError, file: str) -> BadInput:
+    """Return what a person is told of a file that is not of its form: a line for each wrong key."""
+    lines = [
+        f"{file}: {'.'.join(str(part) for part in each['loc']) or 'the file'}: {each['msg']}."
+        for each in error.errors()
+    ]
+    return BadInput("\n".join(lines))

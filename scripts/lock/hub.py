@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from scripts.lock.facts import AsVersion, Facts, Version
+from scripts.lock.facts import AsVersion, Facts, Version, refusal
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import nearest
 from scripts.workspace.paths import shown
@@ -62,11 +62,7 @@ def read(path: Path, facts: Facts) -> Hub:
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
-        lines = [
-            f"{file}: {'.'.join(str(part) for part in each['loc']) or 'the file'}: {each['msg']}."
-            for each in error.errors()
-        ]
-        raise BadInput("\n".join(lines)) from None
+        raise refusal(error, file) from None
     gpus = targets(listing.config.gpu_ids, file, facts)
     return Hub(file, gpus, listing.config.allowed_cuda_versions)
 

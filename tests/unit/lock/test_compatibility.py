@@ -1,6 +1,7 @@
 """Static compatibility: each warning appears where it should and vanishes when it is heeded."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from scripts.lock.compatibility import check, warnings
 from scripts.lock.facts import Binary, Facts, Reach, Version, Wheel, binary, version
 from scripts.lock.hub import Hub, targets
 from scripts.lock.lockfile import locked
+from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Attention, Workspace, load
 from scripts.workspace.model import targets as lock_targets
 from scripts.workspace.paths import ROOT
@@ -91,6 +93,44 @@ def test_every_wheel_has_the_drivers_of_its_cuda_and_a_source() -> None:
         assert wheel.cuda in FACTS.full_driver
         assert str(wheel.cuda.major) in FACTS.least_driver
         assert wheel.source
+
+
+# A slip in the facts.
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ('ptx = ["8.0"]', 'pxt = ["8.0"]', "xformers.0.0.32.post2.pxt: "),
+        ('ptx = ["8.0"]', 'pxt = ["8.0"]', "xformers.0.0.32.post2.ptx: "),
+        ('"12.8" = "570.26"', '"12-8" = "570.26"', "full_driver.12-8.[key]: "),
+        ('"12" = "525.60.13"', '"12" = 525', "least_driver.12: "),
+        ("[least_driver]", "[last_driver]", "last_driver: "),
+        ('"12.0" = "12.8"', '"12.0" = "12"', "'12' is not of the form 12.8."),
+        ("[webui]", "[webui", "line "),
+        ('"NVIDIA H200" =', '"NVIDIA H20" =', "gpus has no row for NVIDIA H200."),
+    ],
+)
+def test_a_slip_in_the_facts_is_named_by_its_file_and_key(
+    right: str, wrong: str, said: str
+) -> None:
+    text = facts.FILE.read_text()
+    assert text.count(right) == 1
+    with pytest.raises(BadInput) as refused:
+        facts.parse(text.replace(right, wrong), "facts.toml")
+    assert all(line.startswith("facts.toml: ") for line in refused.value.message.splitlines())
+    assert said in refused.value.message
+
+
+def test_a_slip_in_the_committed_facts_is_not_a_traceback_of_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text(facts.FILE.read_text().replace("[runpod]", "[runpot]"))
+    monkeypatch.setattr(facts, "FILE", broken)
+    facts.load.cache_clear()
+    with pytest.raises(BadInput, match=r"broken\.toml: runpod: Field required\."):
+        check(load())
 
 
 # What runs where.

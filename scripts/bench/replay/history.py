@@ -30,8 +30,8 @@ UNSOLVABLE = "No solution found"
 class Locked(BaseModel):
     """What a target would have locked on a day.
 
-    `without` are packages that its inputs ask for and were not asked here; `lifted` are lower
-    bounds that were left out, because nothing met them yet on that day.
+    `without` are packages that its inputs ask for and were not asked here; `lifted` are the
+    lower bounds of its inputs: all of them, where not every one could be met on that day.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -152,7 +152,7 @@ def _read(path: Path) -> Locked | None:
 
 
 def _resolve(asked: Job, workspace: Workspace, without: Sequence[str], folder: Path) -> Locked:
-    """Resolve a job as it is, or else without the lower bounds that its day could not meet.
+    """Resolve a job as it is, or else without its lower bounds if its day could not meet them all.
 
     An exact pin or an upper bound holds on any day. A lower bound says what the code of today
     needs; a past in which the release did not exist would be no past at all.

@@ -19,7 +19,7 @@ from scripts.workspace.files import write_atomic
 
 @dataclass(frozen=True)
 class Lock:
-    """A target's lock at the end of a month; `lifted` are lower bounds that nothing met yet."""
+    """A target's lock at the end of a month; `lifted`: all its lower bounds, if one was not met."""
 
     month: date
     target: str

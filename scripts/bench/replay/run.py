@@ -128,7 +128,7 @@ def _remarks(history: History) -> Iterator[str]:
         days = [lock.day for lock in group]
         yield (
             f"{target} from {days[0]} to {days[-1]}: {len(days)} months without the lower bounds "
-            f"{', '.join(floors)}, which nothing met yet."
+            f"of {', '.join(floors)}, which could not all be met then."
         )
     for each in history.refused:
         yield f"{each.day} is left out, because {each.target} has no lock: {each.reason}"

@@ -199,7 +199,7 @@ def test_a_month_without_a_lock_is_left_out_with_its_reason_and_asked_again(
     assert again.asked == [("worker", DAYS[2])]
 
 
-def test_a_lower_bound_that_its_day_could_not_meet_is_lifted_and_named(
+def test_the_lower_bounds_are_lifted_and_named_where_their_day_could_not_meet_them(
     workspace: Workspace, cache: Path
 ) -> None:
     def needs_third(job: Job, day: date) -> None:

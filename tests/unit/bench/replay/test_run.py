@@ -106,6 +106,26 @@ def test_elsewhere_than_on_a_terminal_each_month_that_is_new_is_a_line(
     assert " packages\n" not in again.err
 
 
+def test_lower_bounds_are_said_to_be_lifted_together_where_one_could_not_be_met(
+    asked: list[Job], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(given: Sequence[Job], workspace: Workspace, *, history: bool) -> list[Lockfile]:
+        if "runpod>=" in "".join(path.read_text() for path in given[0].files):
+            raise BadInput("No solution found: there is no such runpod yet")
+        [job] = given
+        day = workspace.lock.as_of
+        body = f"runpod==1 \\\n    --hash=sha256:aa\n    # file runpod-{day}.whl 1000 bytes {day}\n"
+        return [Lockfile(job.path, job.inputs, body)]
+
+    monkeypatch.setattr(history, "compile_all", refuse)
+    replay.run(load(), "runpod", [], record=False)
+    said = capsys.readouterr().err
+    assert (
+        f"to {LAST}: {replay.BUMPS + 1} months without the lower bounds of runpod>=1.12, " in said
+    )
+    assert "pydantic>=2, which could not all be met then." in said
+
+
 def test_a_past_without_locks_is_a_failure_after_the_reasons(
     asked: list[Job],
     monkeypatch: pytest.MonkeyPatch,

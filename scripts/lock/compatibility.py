@@ -156,9 +156,14 @@ def _hosts(
         if old:
             yield f"{key} allows hosts with {_list(old)}: {fails} Take {_it(old)} out."
         else:
-            yield (
-                f"{hub.file} has no config.allowedCudaVersions, so any host will do: {fails} "
+            mend = (
                 f"List {_list(able)}."
+                if able
+                else f"No host of RunPod has one by {shown(known.FILE)}: use a stack for an older "
+                "CUDA, or add the newer versions to runpod.cuda there."
+            )
+            yield (
+                f"{hub.file} has no config.allowedCudaVersions, so any host will do: {fails} {mend}"
             )
     ptx = max((wheel.cuda for wheel in compiled), default=torch.cuda)
     if older := [host for host in hub.cuda if compiled and major <= host.major and host < ptx]:

@@ -385,6 +385,13 @@ def test_a_torch_whose_cuda_has_no_driver_in_the_facts_is_warned_of_with_the_row
     assert "add its row to least_driver" in said
 
 
+def test_a_torch_for_a_cuda_that_no_host_has_is_not_answered_with_an_empty_list() -> None:
+    known = with_wheel("torch", "9.9.9", code=["8.0"], ptx=[], cuda="14.0")
+    (said,) = warned(CU130, made("ADA_24"), known=known)
+    assert "No host of RunPod has one by scripts/lock/compatibility.toml" in said
+    assert "List CUDA" not in said
+
+
 def test_ptx_whose_cuda_has_no_driver_in_the_facts_is_warned_of_with_the_row_to_add() -> None:
     known = with_wheel("torch", "9.9.9", code=[], ptx=["8.0"], cuda="13.1")
     _, failing = warned(CU130, made("HOPPER_141", *since("13.0")), known=known)

@@ -1,6 +1,7 @@
 """`./nox -s lock`: write the lockfiles that the inputs ask for, or answer questions about them."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -8,21 +9,34 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from scripts.lock import compatibility, forward, install, moves, pins, pylock, resolve, verify, why
+from scripts.lock import (
+    compatibility,
+    facts,
+    forward,
+    hub,
+    install,
+    moves,
+    pins,
+    pylock,
+    resolve,
+    verify,
+    why,
+)
 from scripts.lock.lockfile import locked
 from scripts.lock.lookup import ONLY_MISSING, LookUp
-from scripts.lock.plan import computed, plan, present
+from scripts.lock.plan import computed, plan, present, stale
 from scripts.workspace.cli import run, say
-from scripts.workspace.errors import BadInput, CheckFailed, Failure
+from scripts.workspace.errors import BadInput, CheckFailed, Inconclusive
 from scripts.workspace.files import exclusive, write_all
 from scripts.workspace.model import Workspace, load, nearest, targets
-from scripts.workspace.paths import CACHE, ROOT, WORKSPACE, shown
+from scripts.workspace.paths import LOCKFILES, ROOT, WORKSPACE, shown
 
 TOML = ROOT / "workspace.toml"
 
 
 def check(workspace: Workspace) -> None:
     """Raise CheckFailed, after a line for each, when lockfiles do not follow from the inputs."""
+    readable(workspace)
     found = plan(workspace)
     for path, reasons in found.late.items():
         say(f"{shown(path)}: {'; '.join(reasons)}.")
@@ -49,7 +63,12 @@ def chosen(names: Sequence[str]) -> list[resolve.Job]:
 
 def verified(names: Sequence[str], workspace: Workspace) -> None:
     """Raise CheckFailed, after a table, when pip-tools does not agree with the locks."""
-    jobs = chosen(names)
+    jobs = [job for job in chosen(names) if names or job.target.python]
+    if late := [job for job in jobs if stale(job.path, job.inputs)]:
+        raise BadInput(
+            f"{shown(late[0].path)} does not follow from the inputs, so nothing can be said of it.",
+            hint="Run ./nox -s lock",
+        )
     here = {version: verify.interpreter(version) for version in {job.target.python for job in jobs}}
     left_out = [job for job in jobs if not here.get(job.target.python or "")]
     for job in left_out:
@@ -63,11 +82,13 @@ def verified(names: Sequence[str], workspace: Workspace) -> None:
             )
         )
     jobs = [job for job in jobs if job not in left_out]
-    if not jobs or (names and left_out):
-        raise Failure("not every lock that was asked for can be verified here.")
+    if not jobs:
+        raise Inconclusive("none of the locks can be verified here.")
     found = verify.verify(jobs, workspace, tell)
+    if not found and left_out:
+        raise Inconclusive(f"{len(jobs)} locks are the same; {len(left_out)} were not verified.")
     if not found:
-        print(f"pip-tools agrees with uv on {len(jobs)} locks.")
+        print(f"pip-tools agrees with uv on every lock that was asked for ({len(jobs)}).")
         return
     table = Table("lockfile", "package", "locked by uv", "by pip-compile", box=None)
     for each in found:
@@ -89,22 +110,25 @@ def asked_for(args: argparse.Namespace, workspace: Workspace) -> forward.Step:
     if args.upgrade is None and args.as_of is None:
         step = forward.Step(workspace, ONLY_MISSING)
     else:
-        day = forward.day(args.as_of) if args.as_of else forward.last_day()
+        day = forward.last_day() if args.as_of is None else forward.day(args.as_of)
         names = args.upgrade or ()
         locks = targets(workspace) if names else ()
         packages = {pin.name for target in locks for pin in locked(target.name)}
         step = forward.step(workspace, day, names, packages, pins.names(workspace))
-    if args.require_fresh:
-        return forward.Step(step.workspace, LookUp(None, required=True))
     # A day is a cutoff of packages: it says nothing of images and sources.
-    return step if args.upgrade is not None else forward.Step(step.workspace, ONLY_MISSING)
+    names = step.look_up.names if args.upgrade is not None else ONLY_MISSING.names
+    if args.require_fresh:
+        # By itself it asks for all of them.
+        return forward.Step(step.workspace, LookUp(names or None, required=True))
+    return forward.Step(step.workspace, LookUp(names))
 
 
 def write(args: argparse.Namespace, workspace: Workspace) -> None:
     """Compute what is late or shall move, show it, and write it unless this is a dry run."""
     started = time.monotonic()
     step = asked_for(args, workspace)
-    moving = args.upgrade is not None or args.as_of is not None
+    moving = args.upgrade is not None or args.as_of is not None or args.require_fresh
+    readable(step.workspace)
     found = plan(step.workspace)
     if not found.late and step.look_up == ONLY_MISSING:
         print(f"All {found.total} lockfiles follow from the inputs; nothing to do.")
@@ -114,7 +138,7 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
         for path, reasons in found.late.items():
             print(f"{shown(path)}: {'; '.join(reasons)}.", flush=True)
     # On a terminal only; elsewhere the lines above say what is being done.
-    with Console(stderr=True).status("") as status:
+    with Console(stderr=True, quiet=bool(os.environ.get("CI"))).status("") as status:
         waiting = {path.stem for path in found.late}
 
         def report(name: str) -> None:
@@ -139,16 +163,28 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     if moved:
         Console().print(moves.table(moved))
     seconds = f"{time.monotonic() - started:.1f} s"
-    late = [path for path in new if new[path] != old.get(path)]
+    late = [path for path in new if new[path] != old.get(path)] + list(found.surplus)
     if args.dry_run:
-        print(f"Would write {len(late)} files ({seconds}); nothing was written.")
+        print(f"Would write {files(len(late))} ({seconds}); nothing was written.")
         return
     # Everything is computed: from here on, only whole files are put in place.
-    write_all({path: new[path] for path in late})
+    write_all({path: new[path] for path in late if path in new})
     for path in found.surplus:
         path.unlink()
-    print(f"Wrote {len(late)} files in {seconds}.")
+    print(f"Wrote {files(len(late))} in {seconds}.")
     warn(workspace)
+
+
+def files(count: int) -> str:
+    """Return a number of files in words."""
+    return f"{count} file" if count == 1 else f"{count} files"
+
+
+def readable(workspace: Workspace) -> None:
+    """Raise BadInput for a hub.json that cannot be read, before anything is said or written."""
+    for profile in workspace.profiles.values():
+        if profile.hub is not None:
+            hub.read(ROOT / profile.hub, facts.load())
 
 
 def warn(workspace: Workspace) -> None:
@@ -159,14 +195,16 @@ def warn(workspace: Workspace) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Answer the question, or write the late lockfiles; return the exit code."""
-    questions = args.check or args.why or args.install or args.pylock or args.verify is not None
-    moving = args.upgrade is not None or args.as_of or args.dry_run or args.require_fresh
-    if questions and moving:
+    asked = (args.why, args.install, args.verify)
+    questions = args.check or args.pylock or any(each is not None for each in asked)
+    moving = args.upgrade is not None or args.as_of is not None
+    if questions and (moving or args.dry_run or args.require_fresh):
         raise BadInput("a question cannot be asked while pins move: give one or the other.")
     if questions:
         answer(args, load())
     else:
-        with exclusive(CACHE / "lock.lock", "lock"):
+        LOCKFILES.mkdir(exist_ok=True)
+        with exclusive(LOCKFILES, "lock"):
             # Read here: the one that was waited for may have moved the cutoff.
             write(args, load())
     return 0
@@ -177,12 +215,12 @@ def answer(args: argparse.Namespace, workspace: Workspace) -> None:
     if args.check:
         check(workspace)
         warn(workspace)
-    elif args.why:
+    elif args.why is not None:
         for line in why.lines(why.why(args.why, workspace)):
             print(line)
     elif args.verify is not None:
         verified(args.verify, workspace)
-    elif args.install:
+    elif args.install is not None:
         install.install(
             chosen([args.install])[0].target, workspace, lambda line: print(line, flush=True)
         )

@@ -2,17 +2,19 @@
 
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import tomli
-from packaging.requirements import Requirement
+from packaging.markers import Marker
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.lock.lockfile import Pin
-from scripts.lock.releases import Artifact, Release, installed, wanted
+from scripts.lock.releases import Artifact, Release, applies, installed
 from scripts.workspace.download import fetch
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Workspace
@@ -60,7 +62,7 @@ def problems(
             yield f"{title} was yanked: {resolved.yanked[title]}"
         limit = cutoffs.get(release.name, cutoffs["*"])
         for python in resolved.pythons:
-            if resolved.universal and not wanted(release, python, platform):
+            if resolved.universal and not applies(release.marker, python, platform):
                 continue
             file = installed(release, python, platform)
             if file is None:
@@ -74,14 +76,25 @@ def problems(
             if f"sha256:{file.sha256}" not in pin.hashes:
                 yield f"{file.name} is what Python {python} installs, but its hash is not locked."
             if file is release.sdist:
-                yield from _unlocked_build(title, file, build)
+                here = partial(applies, python=python, platform=platform)
+                yield from _unlocked_build(title, file, build, here)
                 break
 
 
-def _unlocked_build(title: str, sdist: Artifact, build: Sequence[Pin]) -> Iterator[str]:
-    for requirement in map(Requirement, build_requirements(sdist)):
+def _unlocked_build(
+    title: str, sdist: Artifact, build: Sequence[Pin], here: Callable[[Marker | None], bool]
+) -> Iterator[str]:
+    there = {pin for pin in build if here(Requirement(pin.requirement).marker)}
+    for text in build_requirements(sdist):
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            yield f"{title} has no wheel that fits, and asks for {text!r} to build it."
+            continue
+        if not here(requirement.marker):
+            continue
         name = canonicalize_name(requirement.name)
-        versions = [pin.version for pin in build if pin.name == name]
+        versions = [pin.version for pin in there if pin.name == name]
         if not any(requirement.specifier.contains(version, True) for version in versions):
             held = f"holds {name} {', '.join(versions)}" if versions else f"does not hold {name}"
             yield (

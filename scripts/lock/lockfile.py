@@ -15,7 +15,7 @@ from scripts.workspace.paths import LOCKFILES, shown
 
 TITLE = "# Made by `./nox -s lock`. Do not edit: change the inputs and lock again."
 INPUT = "# input: "
-BODY = "# body: "
+DIGEST = "# digest: "
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,9 @@ class Lockfile:
 
     def text(self) -> str:
         """Return the file's content: the same inputs and body give the same bytes."""
-        header = [TITLE]
-        header += [f"{INPUT}{name} = {value}" for name, value in sorted(self.inputs.items())]
-        header += [f"{BODY}{digest(self.body)}", ""]
-        return "\n".join(header) + self.body
+        inputs = [f"{INPUT}{name} = {value}\n" for name, value in sorted(self.inputs.items())]
+        head = "".join(inputs)
+        return f"{TITLE}\n{head}{DIGEST}{digest(head + self.body)}\n{self.body}"
 
 
 def digest(text: str) -> str:
@@ -46,21 +45,18 @@ def read(path: Path) -> Lockfile:
     """Read a lockfile; raises BadInput when it is missing or was edited by hand."""
     if not path.exists():
         raise BadInput(f"{shown(path)} is missing.", hint="Run ./nox -s lock")
-    inputs: dict[str, str] = {}
-    lines = path.read_text().splitlines(keepends=True)
-    for number, line in enumerate(lines):
-        if line.startswith(INPUT):
-            name, _, value = line.removeprefix(INPUT).partition(" = ")
-            inputs[name] = value.rstrip("\n")
-        elif line.startswith(BODY):
-            body = "".join(lines[number + 1 :])
-            if digest(body) != line.removeprefix(BODY).rstrip("\n"):
-                raise BadInput(
-                    f"{shown(path)} is not as `lock` wrote it: it was edited or cut off.",
-                    hint="Run ./nox -s lock",
-                )
-            return Lockfile(path, inputs, body)
-    raise BadInput(f"{shown(path)} has no header of ours.", hint="Run ./nox -s lock")
+    text = path.read_bytes().decode(errors="replace")
+    header, _, rest = text.partition(f"\n{DIGEST}")
+    body = rest.partition("\n")[2]
+    fields = [line.partition(" = ") for line in header.split("\n") if line.startswith(INPUT)]
+    found = Lockfile(path, {name.removeprefix(INPUT): value for name, _, value in fields}, body)
+    # A header is as much of the lock as its body: what it adds would reach pip and uv.
+    if found.text() != text:
+        raise BadInput(
+            f"{shown(path)} is not as `lock` wrote it: it was edited or cut off.",
+            hint="Run ./nox -s lock",
+        )
+    return found
 
 
 def changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -33,8 +33,8 @@ def parser() -> Parser:
     forward.add_argument(
         "--require-fresh",
         action="store_true",
-        help="look up every image, source, model and Debian package; one that cannot be reached "
-        "is an error, not a pin that stays",
+        help="look up every image, source, model and Debian package, or those that --upgrade "
+        "names; one that cannot be reached is an error, not a pin that stays",
     )
     forward.add_argument(
         "--dry-run", action="store_true", help="show what would move, and write nothing"
@@ -54,7 +54,8 @@ def parser() -> Parser:
         nargs="*",
         metavar="TARGET",
         help="compute the locks of these targets again with pip-tools and compare every version "
-        "and hash; without a name: all whose Python is on this machine (exit code 3: they differ)",
+        "and hash; without a name: all that are for one Python (exit code 3: they differ, 4: the "
+        "Python of some is not on this machine)",
     )
     one.add_argument(
         "--install",

@@ -135,10 +135,17 @@ def _pins(
     for name, record in records.items():
         key = kind if kind == DEBIAN else f"{kind}.{name}"
         pin = old.get(name)
-        kept = pin if recorded.get(key) == asked[key] else None
+        kept = pin if _same(kind, recorded.get(key), asked[key]) else None
         question = partial(_look_up, kind, record, pin)
         settled = kept is not None and not policy.wants(name) and _complete(record, kept)
         yield _Pin(kind, name, key, kept, None if settled else question)
+
+
+def _same(kind: str, recorded: str | None, asked: str) -> bool:
+    """Whether a pin is asked for as it was; where else a source may be had does not matter."""
+    if kind == "sources" and recorded is not None:
+        return bool(json.loads(recorded)["ref"] == json.loads(asked)["ref"])
+    return recorded == asked
 
 
 def _complete(record: Any, pin: Table) -> bool:

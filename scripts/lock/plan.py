@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.lock import pins, resolve
-from scripts.lock.lockfile import Lockfile, changes, read
+from scripts.lock.lockfile import TITLE, Lockfile, changes, read
 from scripts.lock.lookup import ONLY_MISSING, LookUp
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Workspace, targets
@@ -32,8 +32,7 @@ def plan(workspace: Workspace) -> Plan:
     jobs = [resolve.job(workspace, target) for target in targets(workspace)]
     tables = pins.inputs(workspace)
     asked = {each.path: each.inputs for each in jobs} | tables
-    files = {path for path in LOCKFILES.glob("[!.]*") if path.suffix in (".txt", ".toml")}
-    surplus = sorted(files - asked.keys())
+    surplus = sorted(path for path in present() if path not in asked)
     reasons = {path: stale(path, inputs) for path, inputs in asked.items()}
     reasons |= {path: ["no target asks for it any more"] for path in surplus}
     return Plan(jobs, tables, {path: why for path, why in reasons.items() if why}, surplus)
@@ -48,9 +47,10 @@ def stale(path: Path, inputs: Mapping[str, str]) -> list[str]:
 
 
 def present() -> dict[Path, str]:
-    """Return the lockfiles as they are."""
+    """Return the text of every lockfile as it is; what is no lockfile of ours is left alone."""
     files = (path for path in LOCKFILES.glob("[!.]*") if path.suffix in (".txt", ".toml"))
-    return {path: path.read_text() for path in files}
+    texts = {path: path.read_bytes().decode(errors="replace") for path in files if path.is_file()}
+    return {path: text for path, text in texts.items() if text.startswith(TITLE)}
 
 
 def computed(

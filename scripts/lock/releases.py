@@ -12,6 +12,8 @@ from packaging.markers import Marker, default_environment
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from scripts.workspace.errors import Failure
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -54,7 +56,14 @@ def read(pylock: str) -> list[Release]:
 
 
 def _artifact(table: Mapping[str, Any]) -> Artifact:
-    return Artifact(table["url"], table["size"], table["upload-time"], table["hashes"]["sha256"])
+    try:
+        digest = table["hashes"]["sha256"]
+        return Artifact(table["url"], table["size"], table["upload-time"], digest)
+    except KeyError as missing:
+        raise Failure(
+            f"the package registry does not tell the {missing} of {table.get('url')}.",
+            hint="A registry must serve sizes, upload times and SHA-256, as PyPI does.",
+        ) from None
 
 
 def installed(release: Release, python: str, platform: str) -> Artifact | None:
@@ -97,9 +106,9 @@ def tags(python: str, platform: str) -> Sequence[Tag]:
     ]
 
 
-def wanted(release: Release, python: str, platform: str) -> bool:
-    """Return whether a universal lock installs this release there."""
-    if release.marker is None:
+def applies(marker: Marker | None, python: str, platform: str) -> bool:
+    """Return whether what has this marker is installed there."""
+    if marker is None:
         return True
     here: dict[str, str] = {
         **default_environment(),  # type: ignore[dict-item]
@@ -113,4 +122,4 @@ def wanted(release: Release, python: str, platform: str) -> bool:
         "platform_system": "Linux",
         "platform_machine": platform.partition("-")[0],
     }
-    return release.marker.evaluate(here)
+    return marker.evaluate(here)

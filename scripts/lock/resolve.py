@@ -25,6 +25,12 @@ from scripts.workspace.processes import Processes
 
 # The environment whose lock holds what builds sdists.
 BUILD = "build"
+# What uv says of a registry that gives no answer; a package's name may hold any single word.
+UNREACHABLE = re.compile(
+    r"error sending request|failed to fetch:|dns error|operation timed out|"
+    r"connection (?:refused|reset|closed)",
+    re.IGNORECASE,
+)
 # Changed when the same answer of the resolver is written differently.
 FORMAT = "2"
 
@@ -61,22 +67,49 @@ def job(workspace: Workspace, target: Target) -> Job:
         "platform": "any" if environment.universal else workspace.lock.platform,
     }
     inputs |= {shown(file): f"sha256:{sha256(file)}" for file in included(files)}
+    builder = workspace.environments.get(BUILD)
+    if builder is not None and not environment.universal:
+        # An sdist must be buildable from the build lock, so its .in files have a say.
+        builders = included([ROOT / builder.requirements])
+        inputs |= {shown(file): f"sha256:{sha256(file)}" for file in builders}
     if base is not None:
         for name, value in job(workspace, base).inputs.items():
             inputs.setdefault(name, value)
     return Job(target, tuple(files), base, inputs)
 
 
+# How a requirements file names another one, in every form that pip and uv read.
+INCLUDES = re.compile(
+    r"^\s*(?:-r|-c|--requirements?(?=[\s=])|--constraints?(?=[\s=]))[\s=]*(\S+)", re.MULTILINE
+)
+
+
 def included(files: Sequence[Path]) -> list[Path]:
-    """Return the files and those that they name with `-r` or `-c`, at any depth."""
+    """Return the files and those that they name with `-r` or `-c`, at any depth, each once.
+
+    Raises BadInput for one that is not there or no text.
+    """
     found: list[Path] = []
-    for file in files:
-        if not file.exists():
-            raise BadInput(f"{shown(file)} does not exist, but workspace.toml or an .in file asks.")
+    waiting = list(files)
+    while waiting:
+        file = waiting.pop(0)
+        if file in found:
+            continue
         found.append(file)
-        names = re.findall(r"^-[rc]\s+(\S+)", file.read_text(), re.MULTILINE)
-        found += included([file.parent / name for name in names])
+        waiting += [file.parent / name for name in INCLUDES.findall(content(file))]
     return found
+
+
+def content(file: Path) -> str:
+    """Return the text of an .in file; raises BadInput when it is not there or no text."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(
+            f"{shown(file)} does not exist, but workspace.toml or an .in file asks for it."
+        ) from None
+    except (UnicodeDecodeError, IsADirectoryError) as reason:
+        raise BadInput(f"{shown(file)} is no text in UTF-8: {reason}") from None
 
 
 def cutoffs(lock: Lock) -> dict[str, datetime]:
@@ -283,8 +316,7 @@ def _with_files(resolved: Resolved, workspace: Workspace) -> Iterable[Pin]:
 
 def explained(each: Job, reason: str) -> Failure:
     """Return what to raise for uv's message: BadInput, or Failure when nothing was reached."""
-    unreachable = r"error sending request|failed to fetch|dns error|connect|timed out|offline"
-    if re.search(unreachable, reason, re.IGNORECASE) and "No solution found" not in reason:
+    if UNREACHABLE.search(reason) and "No solution found" not in reason:
         return Failure(
             f"the package registry could not be reached for {each.target.name}:\n{reason}",
             hint="Nothing was written. Check the network and uv's index settings, then lock again.",
@@ -310,7 +342,7 @@ def asked(names: Iterable[str], files: Sequence[Path], broken: bool = False) -> 
     wanted = {canonicalize_name(name) for name in names}
     found = []
     for file in included(files):
-        for number, line in enumerate(file.read_text().splitlines(), start=1):
+        for number, line in enumerate(content(file).splitlines(), start=1):
             text = line.split("#")[0].strip()
             try:
                 hit = canonicalize_name(Requirement(text).name) in wanted

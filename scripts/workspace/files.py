@@ -76,12 +76,15 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
 
 @contextmanager
 def exclusive(path: Path, purpose: str) -> Iterator[None]:
-    """Hold the lock file `path`; when another process holds it, say so on stderr and wait."""
+    """Hold the lock of a file or folder; when another process does, say so on stderr and wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o644)
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"Waiting: another process is busy with {purpose}.", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(file)

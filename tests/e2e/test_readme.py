@@ -61,7 +61,7 @@ def test_a_lock_that_is_computed_anew_is_the_same_to_the_byte(clone: Path) -> No
     (clone / "lockfiles" / "debian.toml").write_text("damaged")
     done = nox(clone, "-s", "lock", environment={"TZ": "Asia/Tokyo"})
     assert done.returncode == 0, done.stderr
-    assert "Wrote 4 lockfiles" in done.stdout
+    assert "Wrote 4 files" in done.stdout
     assert {path.name: path.read_bytes() for path in (clone / "lockfiles").iterdir()} == before
 
 

@@ -138,6 +138,50 @@ def test_two_locks_at_once_the_second_waits_and_finds_all_done(clone: Path) -> N
     assert sorted("nothing to do" in each for each in said) == [False, True], said
 
 
+def test_what_builds_sdists_is_an_input_of_every_lock_that_may_hold_one(clone: Path) -> None:
+    before = state(clone)
+    (clone / "requirements" / "build.in").write_text("wheel\n")
+    assert lock(clone, "--check").returncode == 3
+    done = lock(clone)
+    assert done.returncode == 2
+    assert "lockfiles/build.txt does not hold setuptools" in done.stderr
+    assert state(clone) == before
+
+
+def test_a_lockfile_that_nobody_asks_for_goes_and_a_file_that_is_none_stays(clone: Path) -> None:
+    surplus, notes = clone / "lockfiles" / "old.txt", clone / "lockfiles" / "notes.txt"
+    surplus.write_text((clone / "lockfiles" / "build.txt").read_text())
+    notes.write_text("mine\n")
+    assert "old.txt: no target asks for it" in lock(clone, "--check").stderr
+    assert "Would write 1 file" in lock(clone, "--dry-run").stdout
+    assert surplus.exists()
+    assert "Wrote 1 file" in lock(clone).stdout
+    assert not surplus.exists()
+    assert notes.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--as-of", ""], ["--why", ""], ["--install", ""], ["--check", "--upgrade"]],
+)
+def test_an_empty_or_mixed_question_is_bad_input(clone: Path, arguments: list[str]) -> None:
+    before = state(clone)
+    assert lock(clone, *arguments).returncode == 2
+    assert state(clone) == before
+
+
+def test_what_must_be_fresh_and_cannot_be_reached_is_a_failure(clone: Path) -> None:
+    (clone / "workspace.toml").write_text(
+        (clone / "workspace.toml")
+        .read_text()
+        .replace("python:3.10.14-slim-bookworm", "127.0.0.1:1/python:1")
+    )
+    done = lock(clone, "--require-fresh", "--dry-run")
+    assert done.returncode == 1, done.stderr
+    assert "images.python" in done.stderr
+    assert "Nothing was written" in done.stderr
+
+
 def test_pip_tools_agrees_with_uv_on_the_worker() -> None:
     done = command("lock", "--verify", "worker-py3.11", timeout_s=1200)
     assert done.returncode == 0, done.stderr

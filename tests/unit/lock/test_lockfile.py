@@ -37,19 +37,19 @@ def test_the_same_inputs_give_the_same_bytes_in_any_order() -> None:
     assert one.text() == other.text()
 
 
-@given(position=st.integers(min_value=0), letter=st.sampled_from("xyz\n"))
-def test_an_edited_body_is_refused(
+@given(position=st.integers(min_value=0), letter=st.sampled_from("xyz\n\r"))
+def test_a_lockfile_that_was_edited_anywhere_is_refused(
     tmp_path_factory: pytest.TempPathFactory, position: int, letter: str
 ) -> None:
     path = tmp_path_factory.mktemp("lock") / "x.txt"
     text = Lockfile(path, {"as_of": "2026-01-01"}, BODY).text()
-    where = text.index(BODY) + position % (len(BODY) + 1)
-    path.write_text(text[:where] + letter + text[where:])
+    where = position % (len(text) + 1)
+    path.write_bytes((text[:where] + letter + text[where:]).encode())
     with pytest.raises(BadInput, match="edited or cut off"):
         read(path)
 
 
-@pytest.mark.parametrize("text", ["", "first==1.0\n", "# body: sha256:00\n"])
+@pytest.mark.parametrize("text", ["", "first==1.0\n", "# digest: sha256:00\n"])
 def test_a_file_that_is_no_lockfile_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.txt").write_text(text)
     with pytest.raises(BadInput, match=r"x\.txt"):
@@ -120,3 +120,19 @@ def test_uv_s_ways_of_writing_reasons_are_read() -> None:
         "second==1 \\\n    --hash=sha256:aa\n    # via\n    #   -r a.in\n    #   third\n"
     )
     assert (one.via, several.via) == (("second",), ("-r a.in", "third"))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(Lockfile(path, {}, BODY).text().encode() + b"\xff")
+    with pytest.raises(BadInput, match="edited or cut off"):
+        read(path)
+
+
+@pytest.mark.parametrize("line", ["requests==1.0", "--index-url=http://localhost", "# hand made"])
+def test_a_line_added_to_the_header_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "x.txt"
+    title, rest = Lockfile(path, {"as_of": "2026-01-01"}, BODY).text().split("\n", 1)
+    path.write_text(f"{title}\n{line}\n{rest}")
+    with pytest.raises(BadInput, match="edited or cut off"):
+        read(path)

@@ -51,9 +51,41 @@ def test_a_registry_out_of_reach_is_no_fault_of_the_inputs(in_file: Path) -> Non
     assert "could not be reached" in failure.message
 
 
-def test_included_files_are_inputs_too(in_file: Path, tmp_path: Path) -> None:
-    (tmp_path / "dev.in").write_text("-r webui.in\npytest\n")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-r webui.in",
+        "-rwebui.in",
+        "  -c webui.in",
+        "--requirement webui.in",
+        "--requirement=webui.in",
+        "--constraint=webui.in  # why",
+    ],
+)
+def test_included_files_are_inputs_too(in_file: Path, tmp_path: Path, line: str) -> None:
+    (tmp_path / "dev.in").write_text(f"pytest\n{line}\n")
     assert resolve.included([tmp_path / "dev.in"]) == [tmp_path / "dev.in", in_file]
+
+
+def test_files_that_include_one_another_are_each_read_once(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.in", tmp_path / "other.in"
+    one.write_text("-r other.in\n")
+    other.write_text("-r one.in\n-r other.in\n")
+    assert resolve.included([one]) == [one, other]
+
+
+def test_a_file_that_is_no_text_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "a.in").write_bytes(b"numpy\xff\n")
+    with pytest.raises(BadInput, match=r"a\.in is no text"):
+        resolve.included([tmp_path / "a.in"])
+
+
+@pytest.mark.parametrize("name", ["connectorx", "offline-nope", "timed"])
+def test_a_package_s_name_does_not_look_like_a_network_fault(in_file: Path, name: str) -> None:
+    in_file.write_text(f"{name}==\n")
+    failure = resolve.explained(job(in_file), f"error: Couldn't parse requirement `{name}==`")
+    assert isinstance(failure, BadInput)
+    assert f"{in_file}:1: {name}==" in failure.message
 
 
 def test_the_cutoff_is_an_instant_in_utc_whatever_the_time_zone_here() -> None:

@@ -171,6 +171,12 @@ def test_an_sdist_is_refused_until_what_builds_it_is_locked(index: Index, lock: 
     assert versions(*lock(app="clay\n", build="setuptools\npotter\n")) == {"clay": "1.0"}
 
 
+def test_what_builds_an_sdist_elsewhere_is_not_asked_for(index: Index, lock: Locked) -> None:
+    elsewhere = 'potter; python_version < "3.11"'
+    index.sdist("clay", "1.0", build=["setuptools", elsewhere])
+    assert versions(*lock(app="clay\n")) == {"clay": "1.0"}
+
+
 def test_an_sdist_that_names_no_builder_needs_setuptools(index: Index, lock: Locked) -> None:
     index.sdist("clay", "1.0", build=None)
     assert versions(*lock(app="clay\n")) == {"clay": "1.0"}

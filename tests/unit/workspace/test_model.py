@@ -1,9 +1,13 @@
 """workspace.toml: what it says is read, and what is wrong with it is named."""
 
+from datetime import date
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.workspace import model
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Workspace, load, parse, targets
 from scripts.workspace.paths import ROOT
@@ -107,3 +111,72 @@ def test_a_file_cut_off_anywhere_is_read_or_refused_but_never_a_fault(cut: int) 
         assert isinstance(parse(TEXT[:cut], "workspace.toml"), Workspace)
     except BadInput as refusal:
         assert "workspace.toml" in refusal.message
+
+
+def refused_bytes(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    with pytest.raises(BadInput) as failure:
+        load(path)
+    assert failure.value.code == 2
+    return failure.value.message
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"none\.toml cannot be read: No such file") as failure:
+        load(tmp_path / "none.toml")
+    assert failure.value.code == 2
+
+
+def test_a_file_that_is_not_utf8_is_named_with_the_line(tmp_path: Path) -> None:
+    said = refused_bytes(tmp_path / "x.toml", b"# one\n# caf\xe9\n" + TEXT.encode())
+    assert "x.toml is not UTF-8" in said
+    assert "(at line 2)" in said
+
+
+def with_days(as_of: str, ahead: str = "") -> bytes:
+    text = TEXT.replace(f"as_of = {load().lock.as_of}", f"as_of = {as_of}")
+    lines = text.splitlines(keepends=True)
+    where = next(number for number, line in enumerate(lines) if line.startswith("ahead ="))
+    lines[where] = f"ahead = {{{ahead}}}\n"
+    return "".join(lines).encode()
+
+
+@pytest.fixture
+def november(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2026-11-20 is the last day that is over."""
+    monkeypatch.setattr(model, "last_day", lambda: date(2026, 11, 20))
+
+
+@pytest.mark.usefixtures("november")
+def test_days_that_are_over_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(with_days("2026-11-19", "torch = 2026-11-20"))
+    assert load(path).lock.as_of == date(2026, 11, 19)
+    assert load(path).lock.ahead == {"torch": date(2026, 11, 20)}
+
+
+@pytest.mark.usefixtures("november")
+@pytest.mark.parametrize(
+    ("as_of", "ahead", "said"),
+    [
+        ("2026-11-21", "", "lock.as_of: 2026-11-21: that day is not over in UTC"),
+        (
+            "2026-11-19",
+            "torch = 2026-11-21",
+            "lock.ahead.torch: 2026-11-21: that day is not over in UTC",
+        ),
+        (
+            "2026-11-19",
+            "torch = 2026-11-19",
+            "lock.ahead.torch: 2026-11-19 is not later than as_of, 2026-11-19.",
+        ),
+        ("2026-11-19", "torch = 2026-01-01", "lock.ahead.torch: 2026-01-01 is not later than"),
+        ("2026-11-19", "Torch = 2026-11-20", "lock.ahead.Torch: String should match"),
+        ("2026-11-19", "a_b = 2026-11-20", "lock.ahead.a_b: String should match"),
+    ],
+)
+def test_a_cutoff_that_is_no_fit_is_refused(
+    tmp_path: Path, as_of: str, ahead: str, said: str
+) -> None:
+    answer = refused_bytes(tmp_path / "x.toml", with_days(as_of, ahead))
+    assert f"x.toml: {said}" in answer

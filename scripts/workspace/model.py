@@ -30,6 +30,8 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 # These measure an image for some seconds; replay asks the package registry alone, until it is done.
 MeasuredSuite = Literal["attn", "image"]
 SuiteName = Literal[MeasuredSuite, "replay"]
+# A name becomes part of file names, and a word of a command line: it leads to no other folder.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+$")]
 # As PEP 503 normalizes it: one package has one spelling here, as in the locks.
 PackageName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -177,15 +179,15 @@ class Workspace(Record):
     """All of workspace.toml."""
 
     lock: Lock
-    stacks: Mapping[str, Stack]
-    environments: Mapping[str, Environment]
+    stacks: Mapping[Name, Stack]
+    environments: Mapping[Name, Environment]
     layers: Mapping[str, Names]
-    images: Mapping[str, Image]
-    sources: Mapping[str, Source]
-    models: Mapping[str, Model]
+    images: Mapping[Name, Image]
+    sources: Mapping[Name, Source]
+    models: Mapping[Name, Model]
     debian: Debian
     launch: Launch
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[Name, Profile]
     bench: Bench
 
     def profile(self, name: str) -> Profile:
@@ -356,8 +358,28 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
         yield f"stacks.{stack}: no environment uses this stack."
     for required in ("webui", "worker"):
         yield from unknown("environments", required, workspace.environments, "environment")
+    # The programs read the one lock of each of these by its name.
+    single = {
+        name: each
+        for name, each in workspace.environments.items()
+        if each.universal and not each.stacks
+    }
+    for required in ("build", "tools", "verify"):
+        yield from unknown("environments", required, single, "universal environment")
 
-    names = {target.name for target in targets(workspace)}
+    known_targets = set(targets(workspace))
+    for upper in targets(workspace):
+        extended = workspace.environments[upper.environment].extends
+        if extended not in workspace.environments:
+            continue  # it extends nothing, or what was named above
+        base = upper.model_copy(update={"environment": extended})
+        if base not in known_targets:
+            yield (
+                f"environments.{upper.environment}.extends: no environment gives the lock "
+                f"{base.name}, which {upper.name} extends."
+            )
+
+    names = {target.name for target in known_targets}
     for name, profile in workspace.profiles.items():
         key = f"profiles.{name}"
         yield from unknown(f"{key}.stack", profile.stack, workspace.stacks, "stack")

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -30,7 +30,13 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 # These measure an image for some seconds; replay asks the package registry alone, until it is done.
 MeasuredSuite = Literal["attn", "image"]
 SuiteName = Literal[MeasuredSuite, "replay"]
+# A name becomes part of file names, and a word of a command line: it leads to no other folder.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+$")]
+# As PEP 503 normalizes it: one package has one spelling here, as in the locks.
+PackageName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+# What a lock could still be changed by, if its cutoff were a day that is going on.
+NOT_OVER = "that day is not over in UTC, and what is uploaded until then would change the lock."
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 
 
@@ -45,7 +51,7 @@ class Lock(Record):
 
     as_of: date
     platform: str = Field(pattern=r"^\w+-manylinux_2_\d+$")
-    ahead: Mapping[str, date] = {}
+    ahead: Mapping[PackageName, date] = {}
 
 
 class Stack(Record):
@@ -173,15 +179,15 @@ class Workspace(Record):
     """All of workspace.toml."""
 
     lock: Lock
-    stacks: Mapping[str, Stack]
-    environments: Mapping[str, Environment]
+    stacks: Mapping[Name, Stack]
+    environments: Mapping[Name, Environment]
     layers: Mapping[str, Names]
-    images: Mapping[str, Image]
-    sources: Mapping[str, Source]
-    models: Mapping[str, Model]
+    images: Mapping[Name, Image]
+    sources: Mapping[Name, Source]
+    models: Mapping[Name, Model]
     debian: Debian
     launch: Launch
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[Name, Profile]
     bench: Bench
 
     def profile(self, name: str) -> Profile:
@@ -223,6 +229,11 @@ def targets(workspace: Workspace) -> list[Target]:
     ]
 
 
+def last_day() -> date:
+    """Return the last day that is over in UTC: nothing can be uploaded on it any more."""
+    return datetime.now(timezone.utc).date() - timedelta(days=1)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a sentence that offers the nearest known name, or lists them all."""
     names = sorted(known)
@@ -232,11 +243,26 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 @cache
 def load(path: Path = ROOT / "workspace.toml") -> Workspace:
-    """Read and check a workspace file.
+    """Read and check a workspace file; its cutoffs are held against the clock.
 
     Raises BadInput that names the file, each wrong key and the nearest right name.
     """
-    return parse(path.read_text(), shown(path))
+    file = shown(path)
+    try:
+        data = path.read_bytes()
+        workspace = parse(data.decode(), file)
+    except OSError as error:
+        raise BadInput(
+            f"{file} cannot be read: {error.strerror}.",
+            hint="It says what to lock, build and measure; git can restore it.",
+        ) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInput(
+            f"{file} is not UTF-8: {error.reason} (at line {line}).", hint="Save it as UTF-8."
+        ) from None
+    _refuse(file, _unfit_days(workspace.lock))
+    return workspace
 
 
 def parse(text: str, file: str) -> Workspace:
@@ -248,13 +274,30 @@ def parse(text: str, file: str) -> Workspace:
     except ValidationError as error:
         lines = [_explain(details["loc"], details) for details in error.errors()]
         raise BadInput("\n".join(f"{file}: {line}" for line in lines)) from None
-    if problems := list(_dangling(workspace)):
-        raise BadInput("\n".join(f"{file}: {problem}" for problem in problems))
+    _refuse(file, _dangling(workspace))
     return workspace
 
 
+def _refuse(file: str, problems: Iterable[str]) -> None:
+    if lines := [f"{file}: {problem}" for problem in problems]:
+        raise BadInput("\n".join(lines))
+
+
+def _unfit_days(lock: Lock) -> Iterator[str]:
+    """Yield a sentence for each cutoff that gives no lock to rely on, or moves nothing ahead."""
+    last = last_day()
+    days = {"as_of": lock.as_of, **{f"ahead.{name}": day for name, day in lock.ahead.items()}}
+    for key, day in days.items():
+        if day > last:
+            yield f"lock.{key}: {day}: {NOT_OVER} The last whole day is {last}."
+    for name, day in lock.ahead.items():
+        if day <= lock.as_of:
+            yield f"lock.ahead.{name}: {day} is not later than as_of, {lock.as_of}."
+
+
 def _explain(location: tuple[int | str, ...], details: Any) -> str:
-    key = ".".join(str(part) for part in location)
+    # pydantic marks a fault in a table's key, not in its value, by one part more.
+    key = ".".join(str(part) for part in location if part != "[key]")
     if details["type"] == "extra_forbidden":
         return f"{key} is no known key.{nearest(str(location[-1]), _fields_at(location[:-1]))}"
     if details["type"] == "missing":
@@ -315,8 +358,28 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
         yield f"stacks.{stack}: no environment uses this stack."
     for required in ("webui", "worker"):
         yield from unknown("environments", required, workspace.environments, "environment")
+    # The programs read the one lock of each of these by its name.
+    single = {
+        name: each
+        for name, each in workspace.environments.items()
+        if each.universal and not each.stacks
+    }
+    for required in ("build", "tools", "verify"):
+        yield from unknown("environments", required, single, "universal environment")
 
-    names = {target.name for target in targets(workspace)}
+    known_targets = set(targets(workspace))
+    for upper in targets(workspace):
+        extended = workspace.environments[upper.environment].extends
+        if extended not in workspace.environments:
+            continue  # it extends nothing, or what was named above
+        base = upper.model_copy(update={"environment": extended})
+        if base not in known_targets:
+            yield (
+                f"environments.{upper.environment}.extends: no environment gives the lock "
+                f"{base.name}, which {upper.name} extends."
+            )
+
+    names = {target.name for target in known_targets}
     for name, profile in workspace.profiles.items():
         key = f"profiles.{name}"
         yield from unknown(f"{key}.stack", profile.stack, workspace.stacks, "stack")

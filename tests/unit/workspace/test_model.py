@@ -1,12 +1,18 @@
 """workspace.toml: what it says is read, and what is wrong with it is named."""
 
+import re
+from datetime import date
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from scripts.workspace import model
 from scripts.workspace.errors import BadInput
-from scripts.workspace.model import Workspace, load, parse, targets
-from scripts.workspace.paths import ROOT
+from scripts.workspace.model import Name, Workspace, load, parse, targets
+from scripts.workspace.paths import LOCKFILES, ROOT
 
 TEXT = (ROOT / "workspace.toml").read_text()
 
@@ -107,3 +113,137 @@ def test_a_file_cut_off_anywhere_is_read_or_refused_but_never_a_fault(cut: int) 
         assert isinstance(parse(TEXT[:cut], "workspace.toml"), Workspace)
     except BadInput as refusal:
         assert "workspace.toml" in refusal.message
+
+
+def refused_bytes(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    with pytest.raises(BadInput) as failure:
+        load(path)
+    assert failure.value.code == 2
+    return failure.value.message
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"none\.toml cannot be read: No such file") as failure:
+        load(tmp_path / "none.toml")
+    assert failure.value.code == 2
+
+
+def test_a_file_that_is_not_utf8_is_named_with_the_line(tmp_path: Path) -> None:
+    said = refused_bytes(tmp_path / "x.toml", b"# one\n# caf\xe9\n" + TEXT.encode())
+    assert "x.toml is not UTF-8" in said
+    assert "(at line 2)" in said
+
+
+def with_days(as_of: str, ahead: str = "") -> bytes:
+    text = TEXT.replace(f"as_of = {load().lock.as_of}", f"as_of = {as_of}")
+    lines = text.splitlines(keepends=True)
+    where = next(number for number, line in enumerate(lines) if line.startswith("ahead ="))
+    lines[where] = f"ahead = {{{ahead}}}\n"
+    return "".join(lines).encode()
+
+
+@pytest.fixture
+def november(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2026-11-20 is the last day that is over."""
+    monkeypatch.setattr(model, "last_day", lambda: date(2026, 11, 20))
+
+
+@pytest.mark.usefixtures("november")
+def test_days_that_are_over_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(with_days("2026-11-19", "torch = 2026-11-20"))
+    assert load(path).lock.as_of == date(2026, 11, 19)
+    assert load(path).lock.ahead == {"torch": date(2026, 11, 20)}
+
+
+@pytest.mark.usefixtures("november")
+@pytest.mark.parametrize(
+    ("as_of", "ahead", "said"),
+    [
+        ("2026-11-21", "", "lock.as_of: 2026-11-21: that day is not over in UTC"),
+        (
+            "2026-11-19",
+            "torch = 2026-11-21",
+            "lock.ahead.torch: 2026-11-21: that day is not over in UTC",
+        ),
+        (
+            "2026-11-19",
+            "torch = 2026-11-19",
+            "lock.ahead.torch: 2026-11-19 is not later than as_of, 2026-11-19.",
+        ),
+        ("2026-11-19", "torch = 2026-01-01", "lock.ahead.torch: 2026-01-01 is not later than"),
+        ("2026-11-19", "Torch = 2026-11-20", "lock.ahead.Torch: String should match"),
+        ("2026-11-19", "a_b = 2026-11-20", "lock.ahead.a_b: String should match"),
+    ],
+)
+def test_a_cutoff_that_is_no_fit_is_refused(
+    tmp_path: Path, as_of: str, ahead: str, said: str
+) -> None:
+    answer = refused_bytes(tmp_path / "x.toml", with_days(as_of, ahead))
+    assert f"x.toml: {said}" in answer
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "stacks.cu121",
+        "environments.dev",
+        "images.python",
+        "sources.webui",
+        "models.tiny",
+        "profiles.sandbox",
+    ],
+)
+@pytest.mark.parametrize("name", ["../verify", ".hidden", "a/b", "", "-x", "a b"])
+def test_a_name_that_could_lead_to_another_folder_is_refused(table: str, name: str) -> None:
+    kind = table.split(".")[0]
+    said = refused(f"[{table}]", f'[{kind}."{name}"]')
+    assert f"workspace.toml: {kind}.{name}: String should match pattern" in said
+
+
+@given(name=st.text() | st.from_regex(r"[a-z0-9_./-]+", fullmatch=True))
+def test_a_name_that_is_taken_stays_in_its_folder(name: str) -> None:
+    try:
+        taken = TypeAdapter(Name).validate_python(name)
+    except ValidationError:
+        assert not re.fullmatch(r"[a-z0-9]([a-z0-9._-]*)", name)
+    else:
+        assert (LOCKFILES / taken).resolve().parent == LOCKFILES
+
+
+@pytest.mark.parametrize("name", ["webui", "worker", "build", "tools", "verify"])
+def test_an_environment_that_the_programs_ask_for_is_required(name: str) -> None:
+    said = refused(f"[environments.{name}]", f"[environments.{name}s]")
+    assert re.search(rf"there is no (universal )?environment {name}\. Did you mean {name}s\?", said)
+
+
+def test_the_environment_of_build_dependencies_has_one_lock() -> None:
+    said = refused(
+        'requirements = "requirements/build.in"\nuniversal = true',
+        'requirements = "requirements/build.in"',
+    )
+    assert "environments: there is no universal environment build." in said
+
+
+EXTENDED = 'requirements = "requirements/webui.in"\nstacks = ["cu121", "cu128"]'
+PROBE = 'requirements = "requirements/probe.in"\nextends = "webui"\nstacks = ["cu121", "cu128"]'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "missing"),
+    [
+        (EXTENDED, EXTENDED.replace(', "cu128"', ""), "webui-cu128-py3.10"),
+        (f'{PROBE}\npythons = ["3.10", ', f'{PROBE}\npythons = ["3.12", ', "webui-cu121-py3.12"),
+        (PROBE, PROBE.replace('\nstacks = ["cu121", "cu128"]', ""), "webui-py3.10"),
+        (PROBE, f"{PROBE}\nuniversal = true", "webui-cu121"),
+    ],
+)
+def test_an_environment_needs_every_lock_that_its_own_extend(
+    old: str, new: str, missing: str
+) -> None:
+    upper = missing.replace("webui", "probe")
+    assert (
+        f"workspace.toml: environments.probe.extends: no environment gives the lock {missing}, "
+        f"which {upper} extends."
+    ) in refused(old, new).splitlines()

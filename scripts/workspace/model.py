@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -35,8 +35,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+$")]
 # As PEP 503 normalizes it: one package has one spelling here, as in the locks.
 PackageName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-# What a lock could still be changed by, if its cutoff were a day that is going on.
-NOT_OVER = "that day is not over in UTC, and what is uploaded until then would change the lock."
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 
 
@@ -229,11 +227,6 @@ def targets(workspace: Workspace) -> list[Target]:
     ]
 
 
-def last_day() -> date:
-    """Return the last day that is over in UTC: nothing can be uploaded on it any more."""
-    return datetime.now(timezone.utc).date() - timedelta(days=1)
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a sentence that offers the nearest known name, or lists them all."""
     names = sorted(known)
@@ -243,7 +236,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 @cache
 def load(path: Path = ROOT / "workspace.toml") -> Workspace:
-    """Read and check a workspace file; its cutoffs are held against the clock.
+    """Read and check a workspace file.
 
     Raises BadInput that names the file, each wrong key and the nearest right name.
     """
@@ -284,12 +277,7 @@ def _refuse(file: str, problems: Iterable[str]) -> None:
 
 
 def _unfit_days(lock: Lock) -> Iterator[str]:
-    """Yield a sentence for each cutoff that gives no lock to rely on, or moves nothing ahead."""
-    last = last_day()
-    days = {"as_of": lock.as_of, **{f"ahead.{name}": day for name, day in lock.ahead.items()}}
-    for key, day in days.items():
-        if day > last:
-            yield f"lock.{key}: {day}: {NOT_OVER} The last whole day is {last}."
+    """Yield a sentence for each cutoff that moves nothing ahead."""
     for name, day in lock.ahead.items():
         if day <= lock.as_of:
             yield f"lock.ahead.{name}: {day} is not later than as_of, {lock.as_of}."

@@ -1,15 +1,19 @@
 """Moving pins: another cutoff in workspace.toml, for every package or for the named ones."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from typing import Any
 
+import tomli
 import tomlkit
 from packaging.utils import canonicalize_name
 
 from scripts.lock.lookup import LookUp
+from scripts.lock.why import near
 from scripts.workspace.errors import BadInput
-from scripts.workspace.model import Lock, Workspace, nearest
+from scripts.workspace.model import Lock, Workspace
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ def day(text: str) -> date:
     if text == "today":
         return last
     try:
+        # Python 3.11 and later would take 20261101 and 2026-W44-7 too, 3.10 would not.
+        if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            raise ValueError
         found = date.fromisoformat(text)
     except ValueError:
         raise BadInput(f"--as-of {text} is no date.", hint="Give YYYY-MM-DD, or today.") from None
@@ -56,7 +63,8 @@ def step(
     """Return the step to the day `to`: of everything, or of `names` alone.
 
     `packages` are all that the locks hold, `others` the names of what is looked up elsewhere:
-    images, sources, models and Debian. Raises BadInput for a name that is neither.
+    images, sources, models and Debian. Raises BadInput for a name that is neither, and for a
+    package that would have to go back, or to stay though there are later days.
     """
     if not names:
         return Step(workspace.at(to), LookUp(None))
@@ -64,10 +72,11 @@ def step(
     for name in names:
         canonical = str(canonicalize_name(name))
         if canonical in packages:
+            _refuse_no_move(canonical, workspace.lock, to)
             ahead[canonical] = to
         elif name not in others:
-            known = [*packages, *others]
-            raise BadInput(f"nothing that is locked is named {name}.{nearest(name, known)}")
+            known = ", ".join(near(name, {*packages, *others}))
+            raise BadInput(f"nothing that is locked is named {name}. The nearest: {known}.")
     lock = Lock(
         as_of=workspace.lock.as_of,
         platform=workspace.lock.platform,
@@ -77,15 +86,60 @@ def step(
     return Step(workspace.model_copy(update={"lock": lock}), asked)
 
 
+def _refuse_no_move(name: str, lock: Lock, to: date) -> None:
+    """Raise BadInput if a package cannot move to a day that is not later than `as_of`."""
+    # On the last day that is over, --upgrade NAME has nothing to do, which is no mistake; a package
+    # that is ahead comes back to the others on their day.
+    if to > lock.as_of or (to == lock.as_of and (to == last_day() or name in lock.ahead)):
+        return
+    raise BadInput(
+        f"{name} is already at as_of = {lock.as_of}, and {to} is not later.",
+        hint="A package moves forward alone. To go back with all: --as-of DAY, without a name.",
+    )
+
+
 def rewritten(text: str, lock: Lock) -> str:
-    """Return workspace.toml's text with these cutoffs; all else stays as people wrote it."""
+    """Return workspace.toml's text with these cutoffs; all else stays as people wrote it.
+
+    Raises BadInput for a text whose [lock] is written in a way that cannot be edited in place.
+    """
+    wanted = tomli.loads(text)
+    old = wanted["lock"]
+    as_of_moves, ahead_moves = old["as_of"] != lock.as_of, old.get("ahead", {}) != lock.ahead
+    if not as_of_moves and not ahead_moves:
+        return text
     document = tomlkit.parse(text)
-    table = document["lock"]
-    assert isinstance(table, tomlkit.items.Table)
-    if table["as_of"] != lock.as_of:
-        table["as_of"] = lock.as_of
-    if table.get("ahead", {}) != lock.ahead:
-        ahead = tomlkit.inline_table()
-        ahead.update(dict(sorted(lock.ahead.items())))
-        table["ahead"] = ahead
-    return tomlkit.dumps(document)
+    table: Any = document["lock"]
+    if as_of_moves:
+        old["as_of"] = table["as_of"] = lock.as_of
+    if ahead_moves:
+        old["ahead"] = dict(lock.ahead)
+        _edit(table, lock.ahead)
+    made = tomlkit.dumps(document)
+    # tomlkit's editing has gaps, as with a table in several places: nothing, then, and no harm.
+    try:
+        if tomli.loads(made) == wanted:
+            return made
+    except tomli.TOMLDecodeError:
+        pass
+    raise BadInput(
+        "workspace.toml: [lock] is written in a way that cannot be edited.",
+        hint="Write one table [lock], with as_of and ahead = { NAME = DAY } in it.",
+    )
+
+
+def _edit(table: Any, ahead: Mapping[str, date]) -> None:
+    """Make `ahead` the table's, in place: inline, or under a header of its own."""
+    there = table.get("ahead", {})
+    if not isinstance(there, tomlkit.items.Table):
+        pairs = (f"{tomlkit.key(name).as_string()} = {to}" for name, to in sorted(ahead.items()))
+        made: Any = tomlkit.value(f"{{ {', '.join(pairs)}}}" if ahead else "{}")
+        if ahead:
+            made.value.append(None, tomlkit.ws(" "))  # tomlkit does not keep the last blank.
+        table["ahead"] = made
+        return
+    for name in [name for name in there if name not in ahead]:
+        del there[name]
+    for name, to in sorted(ahead.items()):
+        if there.get(name) != to:
+            there[name] = to

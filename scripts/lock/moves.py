@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tomli
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from scripts.lock.lockfile import Pin, pins
 from scripts.workspace.errors import BadInput
 from scripts.workspace.paths import shown
 
 ABSENT = "-"
+# Columns that the lockfiles have at least, however narrow the terminal is.
+LEAST = 20
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,58 @@ def _values(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
 
 
 def table(found: Iterable[Move]) -> Table:
-    """Return the moves as a table: old -> new, and where."""
-    made = Table("what", "old", "", "new", "lockfiles", box=None, pad_edge=False)
+    """Return the moves as a table: old -> new, and where. What does not fit its column folds."""
+    made = Table(box=None, pad_edge=False)
+    for title in ("what", "old", "", "new", "lockfiles"):
+        made.add_column(title, overflow="fold")
     for move in found:
-        made.add_row(move.name, move.old, "->", move.new, ", ".join(move.targets))
+        # The marker of a universal lock can be long: it folds with the lockfiles.
+        name, _, marker = move.name.removesuffix(")").partition(" (")
+        where = f"{len(move.targets)}: {', '.join(short(move.targets))}"
+        words = (name, move.old, "->", move.new, f"{where} where {marker}" if marker else where)
+        # As Text: in a plain word, rich would take [brackets] for its markup.
+        made.add_row(*(Text(word) for word in words))
     return made
+
+
+def print_table(console: Console, found: Iterable[Move]) -> None:
+    """Print the table: each move on one line, but that on a terminal its last column folds."""
+    made = table(found)
+    for column in made.columns[:-1]:
+        column.no_wrap = True
+    wide = made.__rich_measure__(console, console.options.update_width(10_000)).maximum
+    if console.is_terminal:
+        last = max((cell_len(str(cell)) for cell in made.columns[-1].cells), default=0)
+        wide = max(console.width, wide - last + LEAST)
+    # Rich by itself cuts what is wider than the terminal, and takes a pipe for 80 columns.
+    for line in console.render_lines(made, console.options.update_width(wide), pad=False):
+        text = "".join(segment.text for segment in line)
+        console.print(Text(text.rstrip()), soft_wrap=True)
+
+
+def short(names: Iterable[str]) -> list[str]:
+    """Return names with what they share written once, as a shell's braces do: `a-{b,c}`."""
+    rests: dict[str, set[str]] = {}
+    for name in names:
+        head, dash, rest = name.partition("-")
+        # A name that ends here stands for itself, beside those that go on.
+        rests.setdefault(head + dash, set()).add(rest)
+    heads: dict[frozenset[str], list[str]] = {}
+    for head, tails in sorted(rests.items()):
+        heads.setdefault(frozenset(tails), []).append(head)
+    return [
+        together
+        for tails, alike in heads.items()
+        for together in (
+            alike
+            if tails == {""}
+            else [_braces([head.removesuffix("-") for head in alike]) + "-" + _braces(short(tails))]
+        )
+    ]
+
+
+def _braces(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{{{','.join(words)}}}"
 
 
 def diff(old: Mapping[Path, str], new: Mapping[Path, str]) -> str:

@@ -1,8 +1,9 @@
 """Why a package is in the locks: what asks for it, where, since when, how large."""
 
+import difflib
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
@@ -12,7 +13,7 @@ from scripts.lock.lockfile import File, Pin, locked
 from scripts.lock.resolve import asked, job
 from scripts.workspace.errors import BadInput
 from scripts.workspace.git import git
-from scripts.workspace.model import Target, Workspace, nearest, targets
+from scripts.workspace.model import Target, Workspace, targets
 from scripts.workspace.paths import LOCKFILES, ROOT, shown
 
 
@@ -49,13 +50,19 @@ def why(name: str, workspace: Workspace) -> list[Place]:
     if found:
         return found
     known = {pin.name for pins in locks.values() for pin in pins}
-    raise BadInput(f"no lock holds {name}.{nearest(canonical, known)}")
+    raise BadInput(f"no lock holds {name}. The nearest: {', '.join(near(canonical, known))}.")
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the three names nearest to one that is not known: all would be hundreds."""
+    return difflib.get_close_matches(name, sorted(known), n=3, cutoff=0)
 
 
 def _place(
     pin: Pin, target: Target, locks: Mapping[Target, Sequence[Pin]], workspace: Workspace
 ) -> Place:
     task = job(workspace, target)
+    # An extra of a package of the base is needed by that package, which only the base's lock holds.
     together = [*locks[target], *(locks[task.base] if task.base is not None else [])]
     return Place(
         target=target,

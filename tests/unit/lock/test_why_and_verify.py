@@ -49,9 +49,28 @@ def test_a_spelling_that_is_not_canonical_is_understood() -> None:
     assert why("Open_CLIP.torch", load())[0].version == "2.20.0"
 
 
-def test_a_package_that_no_lock_holds_is_refused_with_the_nearest() -> None:
-    with pytest.raises(BadInput, match=r"no lock holds tourch\. Did you mean torch\?"):
+@pytest.mark.parametrize("name", ["tourch", "x", "nothing-like-it-anywhere"])
+def test_a_package_that_no_lock_holds_is_refused_with_the_three_nearest(name: str) -> None:
+    with pytest.raises(BadInput, match=rf"no lock holds {name}\. The nearest: ") as caught:
+        why(name, load())
+    assert caught.value.message.count(",") == 2
+
+
+def test_the_nearest_name_comes_first() -> None:
+    with pytest.raises(BadInput, match=r"The nearest: torch, "):
         why("tourch", load())
+
+
+def test_an_extra_of_a_package_of_the_base_has_a_chain_through_the_base(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = Pin("httpx", "1", "httpx==1", (), via=("-r requirements/webui.in",))
+    extra = Pin("h2", "4", "h2==4", (), via=("httpx",))
+    held = {"webui": [base], "sandbox": [extra]}
+    module = sys.modules[why.__module__]
+    monkeypatch.setattr(module, "locked", lambda name: held.get(name.partition("-")[0], []))
+    (place,) = why("h2", load())
+    assert place.chain == ("requirements/webui.in", "httpx 1", "h2 4")
 
 
 def test_a_reader_that_has_seen_enough_ends_the_answer_without_a_word() -> None:

@@ -134,6 +134,8 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
         print(f"All {found.total} lockfiles follow from the inputs; nothing to do.")
         warn(workspace)
         return
+    if found.late:
+        forward.require_over(step.workspace.lock)
     if not moving:
         for path, reasons in found.late.items():
             print(f"{shown(path)}: {'; '.join(reasons)}.", flush=True)
@@ -161,7 +163,7 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     kept = old.keys() & new.keys()
     moved = moves.moves(*({path: texts[path] for path in kept} for texts in (old, new)))
     if moved:
-        Console().print(moves.table(moved))
+        moves.print_table(Console(), moved)
     seconds = f"{time.monotonic() - started:.1f} s"
     late = [path for path in new if new[path] != old.get(path)] + list(found.surplus)
     if args.dry_run:

@@ -15,6 +15,9 @@ from scripts.lock.why import near
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Lock, Workspace
 
+NOT_OVER = "that day is not over in UTC, and what is uploaded until then would change the lock."
+LAST_DAY = "The last whole day is {}."
+
 
 @dataclass(frozen=True)
 class Step:
@@ -27,6 +30,17 @@ class Step:
 def last_day() -> date:
     """Return the last day that is over in UTC: nothing can be uploaded on it any more."""
     return datetime.now(timezone.utc).date() - timedelta(days=1)
+
+
+def require_over(lock: Lock) -> None:
+    """Raise BadInput for a cutoff whose day is not over: what is computed now could change."""
+    last = last_day()
+    days = {"as_of": lock.as_of, **{f"ahead.{name}": day for name, day in lock.ahead.items()}}
+    for key, found in days.items():
+        if found > last:
+            raise BadInput(
+                f"workspace.toml: lock.{key} is {found}: {NOT_OVER}", hint=LAST_DAY.format(last)
+            )
 
 
 def day(text: str) -> date:
@@ -45,11 +59,7 @@ def day(text: str) -> date:
     except ValueError:
         raise BadInput(f"--as-of {text} is no date.", hint="Give YYYY-MM-DD, or today.") from None
     if found > last:
-        raise BadInput(
-            f"--as-of {text}: that day is not over in UTC, and what is uploaded until then would "
-            "change the lock.",
-            hint=f"The last whole day is {last}.",
-        )
+        raise BadInput(f"--as-of {text}: {NOT_OVER}", hint=LAST_DAY.format(last))
     return found
 
 

@@ -62,7 +62,7 @@ def test_one_package_moves_ahead_and_back_with_the_others(clone: Path) -> None:
     before = state(clone)
     day = load().lock.as_of
     done = lock(clone, "--as-of", str(day - timedelta(days=30)), "--upgrade", "runpod")
-    assert "nothing to do" in done.stdout  # it is further already
+    assert done.returncode == 2  # it is further already
     assert lock(clone, "--as-of", str(day - timedelta(days=7))).returncode == 0
     done = lock(clone, "--as-of", str(day), "--upgrade", "httpx")
     assert done.returncode == 0, done.stderr
@@ -94,6 +94,16 @@ def test_bad_input_ends_with_2_names_the_line_and_leaves_the_locks(
     assert f"requirements/{file}:" in done.stderr
     assert "Traceback" not in done.stderr
     assert state(clone) == before
+
+
+def test_a_cutoff_whose_day_is_not_over_is_bad_input_once_something_is_to_be_locked(
+    clone: Path,
+) -> None:
+    toml = clone / "workspace.toml"
+    toml.write_text(toml.read_text().replace(f"as_of = {load().lock.as_of}", "as_of = 9999-01-01"))
+    done = lock(clone)
+    assert done.returncode == 2, done.stderr
+    assert "lock.as_of is 9999-01-01" in done.stderr
 
 
 def test_a_cutoff_before_the_first_release_is_bad_input(clone: Path) -> None:

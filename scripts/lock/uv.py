@@ -36,7 +36,8 @@ class Uv:
 
     def __call__(self, arguments: Sequence[str]) -> tuple[str, str]:
         """Return what uv printed: its result, and what it said beside it. Raises Refused."""
-        done = self.processes.run([find_uv_bin(), *arguments, *self.options], _environment())
+        environment = _environment() if self.options else None
+        done = self.processes.run([find_uv_bin(), *arguments, *self.options], environment)
         if done.returncode:
             raise Refused(done.stderr.strip())
         return done.stdout, done.stderr
@@ -67,7 +68,7 @@ def _reuse(folder: Path, newest: datetime) -> list[str]:
         text=True,
     )
     index = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
-    if index is None or "*" in index[1]:  # uv hides a password that way
+    if index is None or "*" in index[1]:  # should uv hide a password one day, as it does in logs
         return []
     age = int(max(0.0, min(PAGE_MAX_AGE_S, time.time() - newest.timestamp())))
     (folder / "uv.toml").write_text(

@@ -1,0 +1,31 @@
+"""Index pages are reused only when they were fetched after the cutoff, and not for long."""
+
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from scripts.lock import uv
+from scripts.workspace.processes import Processes
+
+
+def max_age(folder: Path, passed: timedelta) -> int:
+    """Return for how many seconds pages are reused when the cutoff has passed so long ago."""
+    made = uv.prepared(Processes(1), folder, datetime.now(timezone.utc) - passed)
+    assert made.options == [f"--project={folder}"]
+    (age,) = re.findall(r'api = "max-age=(\d+)"', (folder / "uv.toml").read_text())
+    return int(age)
+
+
+def test_a_page_may_be_older_than_the_lock_but_not_than_the_cutoff(tmp_path: Path) -> None:
+    assert max_age(tmp_path, timedelta(seconds=-3600)) == 0
+    assert 0 < max_age(tmp_path, timedelta(seconds=60)) <= 60
+    assert max_age(tmp_path, timedelta(days=3)) == uv.PAGE_MAX_AGE_S
+
+
+def test_the_client_s_own_index_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
+    max_age(tmp_path, timedelta(days=3))
+    assert 'url = "http://127.0.0.1:1/simple"' in (tmp_path / "uv.toml").read_text()
+    assert 'files = "max-age=31536000, immutable"' in (tmp_path / "uv.toml").read_text()

@@ -147,7 +147,11 @@ def running() -> Iterator[Index]:
         def log_message(self, format: str, *arguments: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of a client that hangs up once it was stopped."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     index = Index(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

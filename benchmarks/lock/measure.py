@@ -1,6 +1,6 @@
 """Times `lock` beside single compilations, round by round, each with an empty cache of its own.
 
-    .workspace/venv/bin/python benchmarks/lock/measure.py [--rounds N] [--pip-compile]
+    PYTHONPATH=. .workspace/venv/bin/python benchmarks/lock/measure.py [--rounds N] [--pip-compile]
 
 Prints every sample and, for each case, the median, in seconds. --pip-compile adds one run of
 pip-compile on the webui environment, which takes minutes.
@@ -17,14 +17,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from uv import find_uv_bin
 
-from uv import find_uv_bin  # noqa: E402
-
-from scripts.lock import resolve, verify  # noqa: E402
-from scripts.workspace.model import load, targets  # noqa: E402
-from tests.support.clones import fresh_clone  # noqa: E402
+from scripts.lock import resolve, verify
+from scripts.workspace.model import load, targets
+from scripts.workspace.paths import ROOT
+from tests.support.clones import fresh_clone
 
 
 def timed(command: list[str], cwd: Path, environment: Mapping[str, str]) -> float:

@@ -1,5 +1,6 @@
 """What tells two builds of an image apart: which layer, which file, and what about it."""
 
+import gzip
 import hashlib
 import json
 import tarfile
@@ -120,11 +121,10 @@ def _entries(tar: tarfile.TarFile, digest: str) -> dict[str, Entry]:
     magic = blob.read(4)
     blob.seek(0)
     if magic == ZSTD:
-        stream: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(blob)
-        mode = "r|"
+        stream: IO[bytes] | gzip.GzipFile = zstandard.ZstdDecompressor().stream_reader(blob)
     else:
-        stream, mode = blob, "r|gz" if magic.startswith(GZIP) else "r|"
-    with tarfile.open(fileobj=stream, mode=mode) as layer:  # type: ignore[call-overload]
+        stream = gzip.GzipFile(fileobj=blob) if magic.startswith(GZIP) else blob
+    with tarfile.open(fileobj=stream, mode="r|") as layer:
         return dict(_read(layer))
 
 

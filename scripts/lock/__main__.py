@@ -223,9 +223,7 @@ def answer(args: argparse.Namespace, workspace: Workspace) -> None:
     elif args.verify is not None:
         verified(args.verify, workspace)
     elif args.install is not None:
-        install.install(
-            chosen([args.install])[0].target, workspace, lambda line: print(line, flush=True)
-        )
+        install.install(chosen([args.install])[0].target, workspace, tell)
     elif args.pylock:
         for path in pylock.write_all(chosen(()), workspace, WORKSPACE / "pylock"):
             print(shown(path))

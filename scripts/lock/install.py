@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from uv import find_uv_bin
 from scripts.lock import importer
 from scripts.lock.lockfile import Pin, pins, read
 from scripts.lock.resolve import BUILD, job
+from scripts.lock.uv import unreachable
 from scripts.lock.verify import interpreter
 from scripts.workspace.errors import CheckFailed, Failure
 from scripts.workspace.files import require_space
@@ -155,8 +155,7 @@ def _install(trial: Trial, environment: Path, python: Path) -> None:
 
 def _explained(trial: Trial, reason: str) -> Failure:
     """Return what to raise for uv's message: the machine's fault, or the lock's."""
-    away = r"error sending request|dns error|connect error|timed out|network was disabled"
-    if re.search(rf"{away}|HTTP status (server error|client error \(429)", reason, re.IGNORECASE):
+    if unreachable(reason):
         return Failure(
             f"the package registry could not be reached for {trial.name}:\n{reason}",
             hint="Check the network and uv's index settings, then try again.",

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from scripts.lock import releases
 from scripts.lock.complete import Resolved, problems
 from scripts.lock.lockfile import File, Lockfile, Pin, locked, pins
-from scripts.lock.uv import Refused, Uv, cutoff, prepared
+from scripts.lock.uv import Refused, Uv, cutoff, prepared, unreachable
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
 from scripts.workspace.model import Lock, Target, Workspace
@@ -25,12 +25,6 @@ from scripts.workspace.processes import Processes
 
 # The environment whose lock holds what builds sdists.
 BUILD = "build"
-# What uv says of a registry that gives no answer; a package's name may hold any single word.
-UNREACHABLE = re.compile(
-    r"error sending request|failed to fetch:|dns error|operation timed out|"
-    r"connection (?:refused|reset|closed)",
-    re.IGNORECASE,
-)
 # Changed when the same answer of the resolver is written differently.
 FORMAT = "2"
 
@@ -316,7 +310,7 @@ def _with_files(resolved: Resolved, workspace: Workspace) -> Iterable[Pin]:
 
 def explained(each: Job, reason: str) -> Failure:
     """Return what to raise for uv's message: BadInput, or Failure when nothing was reached."""
-    if UNREACHABLE.search(reason) and "No solution found" not in reason:
+    if unreachable(reason) and "No solution found" not in reason:
         return Failure(
             f"the package registry could not be reached for {each.target.name}:\n{reason}",
             hint="Nothing was written. Check the network and uv's index settings, then lock again.",

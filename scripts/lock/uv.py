@@ -18,6 +18,19 @@ from scripts.workspace.processes import Processes
 PAGE_MAX_AGE_S = 600
 
 
+# What uv says of a registry that gives no answer; a package's name may hold any single word.
+_UNREACHABLE = re.compile(
+    r"error sending request|dns error|connect error|timed out|network was disabled|"
+    r"connection (?:refused|reset|closed)|HTTP status (?:server error|client error \(429)",
+    re.IGNORECASE,
+)
+
+
+def unreachable(reason: str) -> bool:
+    """Return whether uv's message tells of a registry that gave no answer."""
+    return _UNREACHABLE.search(reason) is not None
+
+
 class Refused(Exception):
     """uv ended with an error; the text is what it said."""
 

@@ -1,10 +1,11 @@
 """Two builds that differ are told apart by layer, file and what about it."""
 
+import gzip
 import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,8 +54,17 @@ def test_another_order_of_the_same_files_is_named() -> None:
     assert list(differences(one, other)) == ["the same files in another order, from a on"]
 
 
-def image(path: Path, *files: Mapping[str, str], entrypoint: str = "x") -> Path:
-    """Write an OCI layout as Docker exports one, with a zstd layer of each group of files."""
+def zstd(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(content)
+
+
+def image(
+    path: Path,
+    *files: Mapping[str, str],
+    entrypoint: str = "x",
+    compress: Callable[[bytes], bytes] = zstd,
+) -> Path:
+    """Write an OCI layout as Docker exports one, with a layer of each group of files."""
     blobs = {}
 
     def blob(content: bytes) -> str:
@@ -62,7 +72,7 @@ def image(path: Path, *files: Mapping[str, str], entrypoint: str = "x") -> Path:
         blobs[f"blobs/sha256/{digest}"] = content
         return f"sha256:{digest}"
 
-    layers = [blob(zstandard.ZstdCompressor().compress(tar(group))) for group in files]
+    layers = [blob(compress(tar(group))) for group in files]
     config = blob(json.dumps({"config": {"Entrypoint": entrypoint}}).encode())
     manifest = {"config": {"digest": config}, "layers": [{"digest": each} for each in layers]}
     inner = {"manifests": [{"digest": blob(json.dumps(manifest).encode())}]}
@@ -95,6 +105,15 @@ def test_a_difference_is_told_with_its_layer(tmp_path: Path) -> None:
         "app: c is only in the second",
         "app: b differs in content (d4735e3a265e and 4e07408562be)",
     ]
+
+
+@pytest.mark.parametrize("compress", [zstd, gzip.compress, bytes], ids=["zstd", "gzip", "tar"])
+def test_layers_are_read_however_they_are_compressed(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    one = image(tmp_path / "one", {"a": "1"}, compress=compress)
+    other = image(tmp_path / "other", {}, compress=compress)
+    assert list(compare(["app"], one, other)) == ["app: a is only in the first"]
 
 
 def test_a_difference_of_the_configuration_is_told(tmp_path: Path) -> None:

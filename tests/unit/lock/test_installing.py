@@ -2,7 +2,6 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +12,14 @@ from scripts.lock.install import Trial, attempt
 from scripts.workspace.errors import CheckFailed, Failure
 from scripts.workspace.model import load, targets
 from tests.support.commands import command
-from tests.support.index import Index, running
+from tests.support.index import Index
 
 
-@pytest.fixture
-def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Index]:
-    with running() as found:
-        for name in ("UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX", "UV_FIND_LINKS"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("UV_DEFAULT_INDEX", f"{found.url}/simple")
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-        monkeypatch.setattr(install, "ENVIRONMENTS", tmp_path / "install")
-        yield found
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An index that is away is away at the first word, and environments are the test's own."""
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setattr(install, "ENVIRONMENTS", tmp_path / "install")
 
 
 def tried(index: Index, *modules: str, folder: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Targets resolved by the real uv against an index on localhost that is told how to behave."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -10,20 +10,14 @@ from scripts.lock import resolve
 from scripts.lock.lockfile import File, Lockfile, pins
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.model import Environment, Lock, Workspace, load, targets
-from tests.support.index import Index, running
+from tests.support.index import Index
 
 PLATFORM = "x86_64-manylinux_2_28"
 
 
-@pytest.fixture
-def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Index]:
-    with running() as found:
-        for name in ("UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX", "UV_FIND_LINKS"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("UV_DEFAULT_INDEX", f"{found.url}/simple")
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-        found.wheel("setuptools", "80.0")
-        yield found
+@pytest.fixture(autouse=True)
+def builder(index: Index) -> None:
+    index.wheel("setuptools", "80.0")
 
 
 Locked = Callable[..., list[Lockfile]]

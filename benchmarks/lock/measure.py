@@ -2,8 +2,9 @@
 
     PYTHONPATH=. .workspace/venv/bin/python benchmarks/lock/measure.py [--rounds N] [--pip-compile]
 
-Prints every sample and, for each case, the median, in seconds. --pip-compile adds one run of
-pip-compile on the webui environment, which takes minutes.
+Prints every sample and, for each case, the median, in seconds, with what its cache held in the end:
+the pages and the metadata that it had to fetch. --pip-compile adds one run of pip-compile on the
+webui environment, which takes minutes.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -37,14 +38,19 @@ def timed(command: list[str], cwd: Path, environment: Mapping[str, str]) -> floa
     return seconds
 
 
-def cold(run: Callable[[str], float]) -> float:
-    """Return what `run` measures with an empty folder for its cache."""
+Sample = tuple[float, float]
+
+
+def cold(run: Callable[[str], float]) -> Sample:
+    """Return what `run` measures with an empty folder for its cache, and the MB that it left."""
     with tempfile.TemporaryDirectory() as cache:
-        return run(cache)
+        seconds = run(cache)
+        files = (path for path in Path(cache).rglob("*") if path.is_file())
+        return seconds, sum(path.stat().st_size for path in files) / 1e6
 
 
-def single(job: resolve.Job) -> float:
-    """Return the seconds of one `uv pip compile` as a person would type it."""
+def single(job: resolve.Job) -> Sample:
+    """Measure one `uv pip compile` as a person would type it."""
     workspace = load()
     options = resolve.options(job, workspace, resolve.cutoffs(workspace.lock))
     files = [str(file) for file in job.files]
@@ -52,13 +58,18 @@ def single(job: resolve.Job) -> float:
     return cold(lambda cache: timed(command, ROOT, {"UV_CACHE_DIR": cache}))
 
 
-def every_target(clone: Path) -> float:
-    """Return the seconds of `lock` when no Python lockfile is there."""
+def every_target(clone: Path) -> Sample:
+    """Measure `lock` when no Python lockfile is there."""
     for path in (clone / "lockfiles").glob("*.txt"):
         path.unlink()
     shutil.rmtree(clone / ".workspace", ignore_errors=True)
     command = [sys.executable, "-m", "scripts.lock"]
     return cold(lambda cache: timed(command, clone, {"UV_CACHE_DIR": cache}))
+
+
+def median(samples: Sequence[Sample]) -> float:
+    """Return the median of the seconds."""
+    return statistics.median(seconds for seconds, _ in samples)
 
 
 def main() -> None:
@@ -69,7 +80,7 @@ def main() -> None:
     args = parser.parse_args()
     workspace = load()
     jobs = [resolve.job(workspace, target) for target in targets(workspace)]
-    samples: dict[str, list[float]] = {}
+    samples: dict[str, list[Sample]] = {}
     with tempfile.TemporaryDirectory() as folder:
         clone = fresh_clone(Path(folder) / "sdkiln")
         unchanged = [sys.executable, "-m", "scripts.lock"]
@@ -79,7 +90,7 @@ def main() -> None:
                 if job.base is None:
                     samples.setdefault(f"uv pip compile {job.target.name}", []).append(single(job))
             samples.setdefault("lock, every target, cold", []).append(every_target(clone))
-            samples.setdefault("lock, nothing changed", []).append(timed(unchanged, clone, {}))
+            samples.setdefault("lock, nothing changed", []).append((timed(unchanged, clone, {}), 0))
             print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
         if args.pip_compile:
             (job,) = [each for each in jobs if each.target.name == "webui-cu121-py3.11"]
@@ -88,14 +99,14 @@ def main() -> None:
                 verify.CACHE = Path(cache)  # pip's and pip-tools' caches are empty too
                 os.environ["PIP_NO_CACHE_DIR"] = "1"
                 differing = verify.verify([job], workspace, print)
-            samples["pip-compile webui-cu121-py3.11"] = [time.perf_counter() - started]
+            samples["pip-compile webui-cu121-py3.11"] = [(time.perf_counter() - started, 0)]
             print(f"differences to uv: {len(differing)}")
     for name, each in samples.items():
-        listed = " ".join(f"{value:.2f}" for value in each)
-        print(f"{name:40} median {statistics.median(each):7.2f} s   {listed}")
-    singles = {name: each for name, each in samples.items() if name.startswith("uv pip compile")}
-    slowest = max(statistics.median(each) for each in singles.values())
-    whole = statistics.median(samples["lock, every target, cold"])
+        listed = " ".join(f"{seconds:.2f}" for seconds, _ in each)
+        held = f"{each[-1][1]:3.0f} MB" if each[-1][1] else ""
+        print(f"{name:40} median {median(each):7.2f} s {held:6}   {listed}")
+    slowest = max(median(each) for name, each in samples.items() if name.startswith("uv pip"))
+    whole = median(samples["lock, every target, cold"])
     print(f"every target / slowest single: {whole / slowest:.2f}")
 
 

@@ -4,7 +4,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +34,7 @@ from scripts.workspace.model import Workspace, load, nearest, targets
 from scripts.workspace.paths import LOCKFILES, ROOT, WORKSPACE, shown
 
 TOML = ROOT / "workspace.toml"
+SLOW_S = 20.0
 
 
 def check(workspace: Workspace) -> None:
@@ -63,23 +66,18 @@ def chosen(names: Sequence[str]) -> list[resolve.Job]:
 
 def verified(names: Sequence[str], workspace: Workspace) -> None:
     """Raise CheckFailed, after a table, when pip-tools does not agree with the locks."""
-    jobs = [job for job in chosen(names) if names or job.target.python]
+    jobs = chosen(names)
     if late := [job for job in jobs if stale(job.path, job.inputs)]:
         raise BadInput(
             f"{shown(late[0].path)} does not follow from the inputs, so nothing can be said of it.",
             hint="Run ./nox -s lock",
         )
     here = {version: verify.interpreter(version) for version in {job.target.python for job in jobs}}
-    left_out = [job for job in jobs if not here.get(job.target.python or "")]
+    left_out = [job for job in jobs if here[job.target.python] is None]
     for job in left_out:
-        needed = job.target.python
         say(
-            f"{job.target.name} is not verified: "
-            + (
-                f"it needs Python {needed}, which is not on this machine."
-                if needed
-                else "pip-compile writes locks for one Python, and this one is for several."
-            )
+            f"{job.target.name} is not verified: it needs Python {job.target.python}, which is not "
+            "on this machine."
         )
     jobs = [job for job in jobs if job not in left_out]
     if not jobs:
@@ -140,8 +138,9 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
         for path, reasons in found.late.items():
             print(f"{shown(path)}: {'; '.join(reasons)}.", flush=True)
     # On a terminal only; elsewhere the lines above say what is being done.
-    with Console(stderr=True, quiet=bool(os.environ.get("CI"))).status("") as status:
-        waiting = {path.stem for path in found.late}
+    console = Console(stderr=True, quiet=bool(os.environ.get("CI")))
+    waiting = {path.stem for path in found.late}
+    with console.status("") as status, patient(waiting):
 
         def report(name: str) -> None:
             waiting.discard(name)
@@ -157,11 +156,16 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
         del new[path]
     old[TOML] = TOML.read_text()
     new[TOML] = forward.rewritten(old[TOML], step.workspace.lock)
-    if moving or args.dry_run:
-        print(moves.diff(old, new), end="")
     # A lockfile that was not there has moved nothing: the line above says that it is new.
     kept = old.keys() & new.keys()
     moved = moves.moves(*({path: texts[path] for path in kept} for texts in (old, new)))
+    later = forward.later(workspace.lock, step.workspace.lock)
+    if later and not moved and not plan(workspace).late:
+        # What was written would be these days alone, in the header of every lockfile.
+        print(f"Nothing newer of {', '.join(later)} fits up to {max(later.values())}.")
+        return
+    if moving or args.dry_run:
+        print(moves.diff(old, new), end="")
     if moved:
         moves.print_table(Console(), moved)
     seconds = f"{time.monotonic() - started:.1f} s"
@@ -175,6 +179,25 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
         path.unlink()
     print(f"Wrote {files(len(late))} in {seconds}.")
     warn(workspace)
+
+
+@contextmanager
+def patient(waiting: Collection[str]) -> Iterator[None]:
+    """Say once what is waited for, if the block takes much longer than a cold lock.
+
+    uv tries a silent registry for two minutes, without a word.
+    """
+
+    def tell_names() -> None:
+        say(f"No answer yet for {', '.join(sorted(waiting))}: the network is slow, or away.")
+
+    timer = Timer(SLOW_S, tell_names)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def files(count: int) -> str:

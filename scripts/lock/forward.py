@@ -108,6 +108,14 @@ def _refuse_no_move(name: str, lock: Lock, to: date) -> None:
     )
 
 
+def later(old: Lock, new: Lock) -> dict[str, date]:
+    """Return the packages that `new` lets be newer; none when it also takes anything back."""
+    back = any(new.ahead.get(name, new.as_of) < day for name, day in old.ahead.items())
+    if back or new.as_of != old.as_of:
+        return {}
+    return {name: day for name, day in new.ahead.items() if day > old.ahead.get(name, old.as_of)}
+
+
 def rewritten(text: str, lock: Lock) -> str:
     """Return workspace.toml's text with these cutoffs; all else stays as people wrote it.
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,8 +110,6 @@ def installed(trial: Trial, progress: Progress) -> Iterator[Path]:
 
 
 def _python(target: Target) -> str:
-    if not target.python:
-        return sys.executable
     found = interpreter(target.python)
     if found is None:
         raise Failure(

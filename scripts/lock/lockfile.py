@@ -79,7 +79,10 @@ def changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 @dataclass(frozen=True)
 class File:
-    """The file that a target installs of a package; `size` in bytes, `uploaded` in UTC."""
+    """The file that a target installs of a package; `size` in bytes, `uploaded` in UTC.
+
+    For a universal lock it is that of the images' platform, for the first Python that needs it.
+    """
 
     name: str
     size: int
@@ -91,7 +94,7 @@ class Pin:
     """One package of a lock, by its canonical name.
 
     `requirement` is the line without hashes, `via` what asks for the package: other packages, and
-    .in files as `-r FILE`. A universal lock names no `file`: there is one for each platform.
+    .in files as `-r FILE`. There is no `file` of what only other platforms install.
     """
 
     name: str

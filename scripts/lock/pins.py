@@ -137,7 +137,9 @@ def _pins(
         pin = old.get(name)
         kept = pin if _same(kind, recorded.get(key), asked[key]) else None
         question = partial(_look_up, kind, record, pin)
-        settled = kept is not None and not policy.wants(name) and _complete(record, kept)
+        # A look-up by name is of that name alone.
+        enough = kept is not None and (bool(policy.names) or _complete(record, kept))
+        settled = enough and not policy.wants(name)
         yield _Pin(kind, name, key, kept, None if settled else question)
 
 

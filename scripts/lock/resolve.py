@@ -26,7 +26,7 @@ from scripts.workspace.processes import Processes
 # The environment whose lock holds what builds sdists.
 BUILD = "build"
 # Changed when the same answer of the resolver is written differently.
-FORMAT = "2"
+FORMAT = "3"
 
 
 @dataclass(frozen=True)
@@ -294,13 +294,16 @@ def _lockfile(each: Job, resolved: Resolved, workspace: Workspace) -> Lockfile:
 
 
 def _with_files(resolved: Resolved, workspace: Workspace) -> Iterable[Pin]:
+    platform = workspace.lock.platform
     files = {
-        release.name: releases.installed(release, resolved.pythons[0], workspace.lock.platform)
+        (release.name, release.version): releases.installed(release, python, platform)
         for release in resolved.releases
-        if not resolved.universal
+        # The Pythons of a universal lock may take different files: the first is shown.
+        for python in reversed(resolved.pythons)
+        if not resolved.universal or releases.applies(release.marker, python, platform)
     }
     for pin in resolved.pins:
-        file = files.get(pin.name)
+        file = files.get((pin.name, pin.version))
         yield (
             pin
             if file is None

@@ -16,7 +16,9 @@ from scripts.workspace.processes import Processes
 
 # What PyPI itself allows a client.
 PAGE_MAX_AGE_S = 600
-
+# Requests that one uv has under way. By itself it has 50, and with several side by side a registry,
+# or the proxy before it, only makes them wait for one another: docs/performance.md.
+DOWNLOADS = 16
 
 # What uv says of a registry that gives no answer; a package's name may hold any single word.
 _UNREACHABLE = re.compile(
@@ -49,7 +51,11 @@ class Uv:
 
     def __call__(self, arguments: Sequence[str]) -> tuple[str, str]:
         """Return what uv printed: its result, and what it said beside it. Raises Refused."""
-        environment = _environment() if self.options else None
+        environment = {"UV_CONCURRENT_DOWNLOADS": str(DOWNLOADS), **os.environ}
+        if self.options:
+            # The default index stands in the settings that _reuse writes; these would go before it.
+            environment.pop("UV_DEFAULT_INDEX", None)
+            environment.pop("UV_INDEX_URL", None)
         done = self.processes.run([find_uv_bin(), *arguments, *self.options], environment)
         if done.returncode:
             raise Refused(done.stderr.strip())
@@ -59,12 +65,6 @@ class Uv:
 def prepared(processes: Processes, folder: Path, newest: datetime) -> Uv:
     """Return uv for resolving what was uploaded before `newest`; `folder` holds its settings."""
     return Uv(processes, _reuse(folder, newest))
-
-
-def _environment() -> dict[str, str]:
-    # The default index stands in the settings that _reuse writes; these would go before it.
-    taken = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
-    return {name: value for name, value in os.environ.items() if name not in taken}
 
 
 def _reuse(folder: Path, newest: datetime) -> list[str]:

@@ -1,14 +1,17 @@
 """A second opinion: the locks computed again with pip-tools, which shares no code with uv."""
 
 import os
+import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 from scripts.lock.lockfile import Pin, digest, locked, pins, read
@@ -34,7 +37,12 @@ class Difference:
 
 
 def interpreter(version: str) -> str | None:
-    """Return the path of a CPython of this version on this machine, or None."""
+    """Return the path of a CPython of this version on this machine, or None.
+
+    A universal lock names no version: it is tried with the Python that runs this.
+    """
+    if not version:
+        return sys.executable
     found = subprocess.run(
         [find_uv_bin(), "python", "find", "--system", "--no-python-downloads", version],
         cwd=ROOT,
@@ -49,8 +57,9 @@ def verify(
 ) -> list[Difference]:
     """Return where pip-compile does not give what the locks of `jobs` hold.
 
-    Each job's Python must be on this machine. Raises Inconclusive when pip-compile cannot be
-    asked the same question, Failure when it gives no answer.
+    Each job's Python must be on this machine. Of a universal lock, what is meant for the Python
+    that runs this is compared: pip-compile knows one interpreter. Raises Inconclusive when
+    pip-compile cannot be asked the same question, Failure when it gives no answer.
     """
     if workspace.lock.ahead:
         raise Inconclusive(
@@ -68,7 +77,8 @@ def verify(
         def compared(job: Job) -> list[Difference]:
             output = Path(folder) / f"{job.target.name}.txt"
             made = _compile(job, tools[job.target.python], output, workspace, processes)
-            found = list(differences(job.target.name, locked(job.target.name), made))
+            ours = [pin for pin in locked(job.target.name) if _is_for_here(pin, job)]
+            found = list(differences(job.target.name, ours, made))
             progress(
                 f"{job.target.name}: {len(made)} packages, "
                 + (f"{len(found)} differ." if found else "the same versions and hashes.")
@@ -77,6 +87,11 @@ def verify(
 
         # In the order of the targets, whichever ends first.
         return [each for found in threads.map(compared, jobs) for each in found]
+
+
+def _is_for_here(pin: Pin, job: Job) -> bool:
+    marker = None if job.target.python else Requirement(pin.requirement).marker
+    return marker is None or marker.evaluate()
 
 
 def differences(target: str, ours: Sequence[Pin], theirs: Sequence[Pin]) -> Iterator[Difference]:
@@ -103,14 +118,16 @@ def _tool(version: str) -> Path:
     """Return the Python of an environment with pip-tools, installed once per lock."""
     lock = LOCKFILES / f"{LOCK}.txt"
     key = digest(read(lock).body).removeprefix("sha256:")[:12]
-    folder = CACHE / LOCK / f"py{version}-{key}"
+    found = interpreter(version)
+    assert found is not None
+    folder = CACHE / LOCK / f"py{version or platform.python_version()}-{key}"
     python = folder / "bin" / "python"
     with exclusive(CACHE / LOCK / "lock", "installing pip-tools"):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             uv = find_uv_bin()
             for command in (
-                [uv, "venv", "--quiet", "--python", interpreter(version) or version, str(folder)],
+                [uv, "venv", "--quiet", "--python", found, str(folder)],
                 [
                     uv,
                     "pip",

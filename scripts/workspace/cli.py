@@ -6,6 +6,7 @@ passes over those that another chosen command knows; what none of them knows is 
 
 import argparse
 import difflib
+import errno
 import importlib
 import os
 import shlex
@@ -19,6 +20,12 @@ from scripts.workspace.errors import BadInput, Failure
 
 # Set by the noxfile: the commands that were chosen together, separated by spaces.
 CHOSEN = "SDKILN_SESSIONS"
+
+DISK_HINTS = {
+    errno.ENOSPC: "Free some space where the repository, SDKILN_WORKSPACE and TMPDIR are.",
+    errno.EROFS: "The repository, SDKILN_WORKSPACE and TMPDIR must be where files can be written.",
+    errno.EACCES: "The repository, SDKILN_WORKSPACE and TMPDIR must be the user's to write to.",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -123,6 +130,8 @@ def run(command: str, main: Callable[[argparse.Namespace], int]) -> int:
         say(
             f"{command}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         )
+        if hint := DISK_HINTS.get(error.errno or 0):
+            say(f"  {hint}")
         return 1
     except Exception:
         traceback.print_exc()

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache
@@ -356,6 +357,9 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
         yield from unknown("environments", required, single, "universal environment")
 
     known_targets = set(targets(workspace))
+    for name, count in Counter(target.name for target in targets(workspace)).items():
+        if count > 1:
+            yield f"environments: {count} of them give a lock of the name {name}."
     for upper in targets(workspace):
         extended = workspace.environments[upper.environment].extends
         if extended not in workspace.environments:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tomli
+from packaging.requirements import Requirement
 
 from scripts.lock.lockfile import Lockfile, locked, read
 from scripts.workspace.model import load, targets
@@ -63,12 +64,20 @@ def test_one_package_moves_ahead_and_back_with_the_others(clone: Path) -> None:
     day = load().lock.as_of
     done = lock(clone, "--as-of", str(day - timedelta(days=30)), "--upgrade", "runpod")
     assert done.returncode == 2  # it is further already
-    assert lock(clone, "--as-of", str(day - timedelta(days=7))).returncode == 0
-    done = lock(clone, "--as-of", str(day), "--upgrade", "httpx")
+    uploaded = {pin.name: pin.file.uploaded for pin in locked("worker-py3.11") if pin.file}
+    youngest = max(uploaded, key=lambda name: (uploaded[name], name))
+    oldest = min(uploaded, key=lambda name: (uploaded[name], name))
+    earlier = uploaded[youngest] - timedelta(days=1)
+    assert lock(clone, "--as-of", str(earlier)).returncode == 0
+    between = state(clone)
+    done = lock(clone, "--as-of", str(day), "--upgrade", oldest)
+    assert f"Nothing newer of {oldest} fits up to {day}." in done.stdout, done.stderr
+    assert state(clone) == between
+    done = lock(clone, "--as-of", str(day), "--upgrade", youngest)
     assert done.returncode == 0, done.stderr
     settings = tomli.loads((clone / "workspace.toml").read_text())["lock"]
-    assert settings["as_of"] == day - timedelta(days=7)
-    assert settings["ahead"] == {"httpx": day}
+    assert settings["as_of"] == earlier
+    assert settings["ahead"] == {youngest: day}
     assert lock(clone, "--check").returncode == 0
     assert lock(clone, "--as-of", str(day)).returncode == 0
     assert state(clone) == before
@@ -192,11 +201,15 @@ def test_what_must_be_fresh_and_cannot_be_reached_is_a_failure(clone: Path) -> N
     assert "Nothing was written" in done.stderr
 
 
-def test_pip_tools_agrees_with_uv_on_the_worker() -> None:
-    done = command("lock", "--verify", "worker-py3.11", timeout_s=1200)
+def test_pip_tools_agrees_with_uv_on_the_worker_and_on_a_universal_lock() -> None:
+    done = command("lock", "--verify", "worker-py3.11", "tools", timeout_s=1200)
     assert done.returncode == 0, done.stderr
     packages = len(locked("worker-py3.11"))
     assert f"worker-py3.11: {packages} packages, the same versions and hashes." in done.stdout
+    markers = [Requirement(pin.requirement).marker for pin in locked("tools")]
+    packages = sum(marker is None or marker.evaluate() for marker in markers)
+    assert packages < len(markers)
+    assert f"tools: {packages} packages, the same versions and hashes." in done.stdout
 
 
 def test_a_lock_that_pip_tools_would_not_write_ends_with_3_and_a_table(clone: Path) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 JSON = "application/vnd.pypi.simple.v1+json"
+HELD_S = 20
 
 
 @dataclass
@@ -24,7 +25,8 @@ class Index:
     """What the index holds, and how it misbehaves.
 
     `unavailable` is how many requests it still answers with 503, `dies_after` after how many it
-    begins to break every connection, `delay_s` how long each answer takes.
+    begins to break every connection, `delay_s` how long each answer takes. What is in `held` is
+    answered once `opened` is set, or after HELD_S, and then stands in `waited_for`.
     """
 
     url: str
@@ -34,6 +36,9 @@ class Index:
     unavailable: int = 0
     dies_after: int | None = None
     delay_s: float = 0
+    held: frozenset[str] = frozenset()
+    opened: threading.Event = field(default_factory=threading.Event)
+    waited_for: list[str] = field(default_factory=list)
 
     def wheel(
         self,
@@ -122,6 +127,8 @@ def running() -> Iterator[Index]:
                 self.connection.close()
                 return
             time.sleep(index.delay_s)
+            if self.path.strip("/") in index.held and not index.opened.wait(HELD_S):
+                index.waited_for.append(self.path)
             if index.unavailable:
                 index.unavailable -= 1
                 return self._send(503, b"", "text/plain")

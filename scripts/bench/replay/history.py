@@ -171,7 +171,7 @@ def _resolve(asked: Job, workspace: Workspace, without: Sequence[str], folder: P
         lifted = floors
     packages = {}
     for pin in packages_of(body):
-        assert pin.file is not None  # only a universal lock names no file
+        assert pin.file is not None  # only what a universal lock has for other platforms names none
         packages[pin.name] = Wheel(pin.version, pin.file.name, pin.file.size)
     return Locked(
         target=asked.target.name,

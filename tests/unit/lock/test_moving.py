@@ -67,6 +67,19 @@ def test_a_package_that_is_ahead_comes_back_to_the_day_of_the_others() -> None:
     assert step.workspace.lock.ahead == {}
 
 
+def test_only_a_step_that_takes_nothing_back_is_one_that_lets_packages_be_newer() -> None:
+    one, two, three = (date(2024, 1, day) for day in (1, 2, 3))
+    old = at(one, torch=two).lock
+    for new, expected in (
+        (at(one, torch=two, numpy=two), {"numpy": two}),
+        (at(one, torch=three), {"torch": three}),
+        (at(one, numpy=two), {}),
+        (at(two, torch=three), {}),
+        (at(one, torch=two), {}),
+    ):
+        assert forward.later(old, new.lock) == expected
+
+
 @pytest.mark.parametrize("day", [date(2024, 1, 1), date(2023, 12, 31)])
 def test_a_named_package_that_would_stay_or_go_back_is_refused(day: date) -> None:
     with pytest.raises(BadInput, match=r"runpod is already at as_of = 2024-01-01") as caught:

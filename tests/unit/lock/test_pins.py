@@ -204,6 +204,11 @@ def test_a_model_pinned_by_its_hash_alone_is_completed_when_it_is_the_same(fake:
     assert body(computed)["large"] == {"revision": hub.REVISION, "files": [file]}
 
 
+def test_a_policy_that_names_another_pin_completes_no_model(fake: hub.Hub) -> None:
+    computed = compute(pinned_model(fake.sha256), "models", LookUp(frozenset({"other"})))
+    assert body(computed)["large"] == {"files": [{"path": hub.FILE, "sha256": fake.sha256}]}
+
+
 def test_a_model_pinned_by_its_hash_alone_stays_while_nobody_answers() -> None:
     computed = compute(pinned_model("c" * 64), "models")
     assert body(computed)["large"] == {"files": [{"path": hub.FILE, "sha256": "c" * 64}]}

@@ -195,6 +195,34 @@ def test_a_universal_lock_must_install_on_every_python_that_it_is_for(
     assert versions(*lock(app="kiln\n", universal=True)) == {"kiln": "1.0"}
 
 
+def test_a_target_that_fails_ends_the_others_which_are_not_waited_for(
+    index: Index, lock: Locked
+) -> None:
+    index.wheel("kiln", "1.0")
+    index.held = frozenset({"simple/kiln"})
+    with pytest.raises(BadInput, match="clay"):
+        lock(app="kiln\n", broken="clay\n")
+    assert index.waited_for == []
+    index.opened.set()
+
+
+def test_a_universal_lock_names_the_file_of_its_first_python_on_the_platform_of_the_images(
+    index: Index, lock: Locked
+) -> None:
+    for tag in ("cp311", "cp310"):
+        index.wheel("clay", "1.0", tags=f"{tag}-{tag}-manylinux_2_17_x86_64")
+    index.wheel("ash", "1.0", tags="cp311-abi3-manylinux_2_17_x86_64")
+    index.wheel("mud", "1.0")
+    asked = "clay\nash; python_version >= '3.11'\nmud; sys_platform == 'win32'\n"
+    (made,) = lock(app=asked, universal=True)
+    files = {pin.name: pin.file and pin.file.name for pin in pins(made.body)}
+    assert files == {
+        "ash": "ash-1.0-cp311-abi3-manylinux_2_17_x86_64.whl",
+        "clay": "clay-1.0-cp310-cp310-manylinux_2_17_x86_64.whl",
+        "mud": None,
+    }
+
+
 def test_a_registry_that_is_busy_for_a_moment_is_asked_again(index: Index, lock: Locked) -> None:
     index.wheel("clay", "1.0")
     index.unavailable = 2

@@ -77,7 +77,10 @@ def test_a_full_disk_is_told_as_such(
         raise OSError(28, "No space left on device", "lockfiles/x")
 
     assert exit_code(full, monkeypatch, []) == 1
-    assert capsys.readouterr().err == "lock: No space left on device: lockfiles/x\n"
+    assert capsys.readouterr().err == (
+        "lock: No space left on device: lockfiles/x\n"
+        "  Free some space where the repository, SDKILN_WORKSPACE and TMPDIR are.\n"
+    )
 
 
 def test_ctrl_c_ends_with_130(

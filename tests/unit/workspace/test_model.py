@@ -211,6 +211,14 @@ def test_the_environment_of_build_dependencies_has_one_lock() -> None:
     assert "environments: there is no universal environment build." in said
 
 
+def test_two_environments_that_give_a_lock_of_one_name_are_refused() -> None:
+    """`webui` gives webui-cu121-py3.11 by its stack, and the other one by its name."""
+    other = '[environments.webui-cu121]\nrequirements = "requirements/worker.in"\n'
+    other += 'imports = ["runpod"]\npythons = ["3.11"]\n\n[environments.tools]'
+    said = refused("[environments.tools]", other)
+    assert "environments: 2 of them give a lock of the name webui-cu121-py3.11." in said
+
+
 EXTENDED = 'requirements = "requirements/webui.in"\nstacks = ["cu121", "cu128"]'
 PROBE = 'requirements = "requirements/probe.in"\nextends = "webui"\nstacks = ["cu121", "cu128"]'
 

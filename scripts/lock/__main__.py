@@ -160,7 +160,8 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
     kept = old.keys() & new.keys()
     moved = moves.moves(*({path: texts[path] for path in kept} for texts in (old, new)))
     later = forward.later(workspace.lock, step.workspace.lock)
-    if later and not moved and not plan(workspace).late:
+    pins_moved = any(each.targets != (TOML.stem,) for each in moved)
+    if later and not pins_moved and not plan(workspace).late:
         # What was written would be these days alone, in the header of every lockfile.
         print(f"Nothing newer of {', '.join(later)} fits up to {max(later.values())}.")
         return

@@ -15,6 +15,15 @@ target "image" {
   target     = "image"
 }
 
+# Its stage `check` by itself: it refuses layers that do not go together, before any is exported.
+target "check" {
+  inherits   = ["_common"]
+  context    = "docker"
+  dockerfile = "Dockerfile"
+  target     = "check"
+  output     = ["type=cacheonly"]
+}
+
 # Contexts of `image` that are built themselves, where a profile asks for it: the root file system
 # from Debian packages, and a web UI from a folder with a Dockerfile. Each is built before `image`
 # and handed over as an OCI layout: as a linked target (target:rootfs) buildx would export it as an

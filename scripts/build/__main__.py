@@ -6,12 +6,16 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from scripts.build import engine, verify
+from scripts.build import engine, impact, recorded, supposed, verify
+from scripts.build.bake import replacements
 from scripts.build.build import build, build_stage
-from scripts.build.record import BuildRecord
+from scripts.build.contexts import replaceable
+from scripts.build.recipe import recipe
+from scripts.build.record import BuildRecord, latest
 from scripts.workspace.cli import run, say
-from scripts.workspace.errors import CheckFailed
+from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.model import load
+from scripts.workspace.paths import shown
 
 # How many differences a person is shown of two builds.
 SHOWN = 40
@@ -48,11 +52,39 @@ def _megabytes(size: int | None) -> str:
     return "unavailable" if size is None else f"{size / 1e6:,.1f}"
 
 
+def show_impact(args: argparse.Namespace, console: Console) -> None:
+    """Print what a build of the profile would do, against the last build or a git ref."""
+    workspace = load()
+    last = latest(args.profile)
+    if args.impact:
+        before = supposed.at(args.impact, args.profile)
+    elif last is not None:
+        before = last.recipe
+    else:
+        raise BadInput(
+            f"{args.profile} was not built here yet.",
+            hint="Compare with a commit: ./nox -s build -- --impact main",
+        )
+    locks = supposed.locks(workspace, args.profile, args.set)
+    replaced = replacements(args.context, replaceable())
+    after = recipe(workspace, args.profile, replaced, locks)
+    sizes = {layer.name: layer.size for layer in (last.layers if last else ()) if layer.size}
+    console.print(f"Against {args.impact or 'the last build'}:", highlight=False)
+    impact.show(impact.effects(before, after, sizes), console)
+    if impact.configuration_changes(before, after):
+        console.print("The configuration of the image changes, too.")
+
+
 def main(args: argparse.Namespace) -> int:
     """Build and report."""
     workspace = load()
     workspace.profile(args.profile)
     console = Console()
+    if args.impact is not None:
+        show_impact(args, console)
+        return 0
+    if args.set:
+        raise BadInput("--set supposes a version for --impact; a build takes what is locked.")
     daemon = engine.ensure()
     if args.target is not None:
         build_stage(workspace, args.profile, args.context, daemon, console, args.target)
@@ -64,6 +96,8 @@ def main(args: argparse.Namespace) -> int:
         console.print(f"{name} was replaced by {value}", highlight=False, soft_wrap=True)
     if not built:
         console.print("Nothing changed since it was built.")
+    else:
+        console.print(recorded.comparison(record), highlight=False, soft_wrap=True)
     if args.verify:
         console.print("Building it again from nothing.")
         if found := verify.differences(record, daemon, args.context):
@@ -73,6 +107,9 @@ def main(args: argparse.Namespace) -> int:
                 say(f"... and {len(found) - SHOWN} more.")
             raise CheckFailed(f"{record.image} is not the same when it is built again.")
         console.print(f"The same to the bit: {record.digest}", soft_wrap=True)
+        if not record.replaced:
+            recorded.remember(record)
+            console.print(f"{shown(recorded.VERIFIED)} holds it: commit it with the inputs.")
     return 0
 
 

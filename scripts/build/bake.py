@@ -90,8 +90,10 @@ def definition(
             "output": handed_over("source"),
         }
         contexts["source"] = f"oci-layout://{layouts}/source:latest"
+    contexts |= replaced
+    targets["check"] = {"contexts": contexts}
     targets["image"] = {
-        "contexts": contexts | dict(replaced),
+        "contexts": contexts,
         "tags": [image_name(name)],
         "output": [exporter],
     }
@@ -100,7 +102,7 @@ def definition(
 
 def order(made: Mapping[str, Any]) -> list[str]:
     """Return the targets of a definition in the order in which they are built."""
-    return [target for target in ("rootfs", "source", "image") if target in made["target"]]
+    return [target for target in ("rootfs", "source", "check", "image") if target in made["target"]]
 
 
 def render(made: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from docker.errors import ImageNotFound
 from rich.console import Console
 
 from scripts.build import bake, buildx, contexts
+from scripts.build import recipe as recipes
 from scripts.build.engine import Engine
 from scripts.build.image import layers
 from scripts.build.progress import Steps
@@ -45,6 +46,10 @@ def build(
         if before and same and not _floating(task.given) and _present(engine, before):
             return before, False
         _require_space(workspace, name, task, engine)
+        recipe = recipes.recipe(workspace, name, task.replaced)
+        if before and before.recipe.key(recipes.CHECK) == recipe.key(recipes.CHECK):
+            # What was built then has passed it.
+            del task.definition["target"][recipes.CHECK]
         steps, digest = _bake(task, engine, console)
         sha, dirty = git_state()
         record = BuildRecord(
@@ -54,6 +59,7 @@ def build(
             lock_sha256=_lock_digest(),
             inputs_sha256=inputs,
             replaced=task.replaced,
+            recipe=recipe,
             git_sha=sha,
             git_dirty=dirty,
             utc=now(),
@@ -86,6 +92,7 @@ def build_stage(
         raise BadInput(f"docker/Dockerfile has no stage {stage}.{nearest(stage, known)}")
     with _prepared(workspace, name, context) as task:
         _require_space(workspace, name, task, engine)
+        del task.definition["target"][recipes.CHECK]
         task.definition["target"]["image"] |= {
             "target": stage,
             "tags": [],

@@ -2,14 +2,13 @@
 
 import hashlib
 import os
-import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from uv import find_uv_bin
 
-from scripts.build import debian, sources
+from scripts.build import debian, dockerfile, sources
 from scripts.build.launch import render
 from scripts.lock.layers import CLIP, SOURCE, WORKER, split
 from scripts.lock.lockfile import Pin, locked
@@ -23,11 +22,16 @@ from scripts.workspace.paths import BUILDS, CACHE, DOCKER, ROOT
 CLIP_PACKAGE = "clip-anytorch"
 
 
-def groups(workspace: Workspace, profile: Profile) -> dict[str, list[Pin]]:
-    """Return the packages of each layer group of a profile."""
-    webui = locked(f"webui-{profile.stack}-py{profile.python}")
+def groups(
+    workspace: Workspace, profile: Profile, locks: Callable[[str], Sequence[Pin]] = locked
+) -> dict[str, list[Pin]]:
+    """Return the packages of each layer group of a profile.
+
+    `locks` gives the packages of a lockfile by its name.
+    """
+    webui = locks(f"webui-{profile.stack}-py{profile.python}")
     found = split(webui, workspace.layers)
-    found[WORKER] = locked(f"worker-py{profile.python}")
+    found[WORKER] = list(locks(f"worker-py{profile.python}"))
     found[CLIP] = [pin for pin in webui if pin.name == CLIP_PACKAGE]
     if without := workspace.layers.keys() - stages():
         raise BadInput(
@@ -35,21 +39,32 @@ def groups(workspace: Workspace, profile: Profile) -> dict[str, list[Pin]]:
         )
     if profile.source.environment is not None:
         lock = f"{profile.source.environment}-{profile.stack}-py{profile.python}"
-        found[SOURCE] = locked(lock)
+        found[SOURCE] = list(locks(lock))
     return found
 
 
 def stages() -> set[str]:
     """Return the names of docker/Dockerfile's stages."""
-    text = (DOCKER / "Dockerfile").read_text()
-    return set(re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE))
+    return set(dockerfile.stages(dockerfile.read()))
 
 
 def replaceable() -> set[str]:
     """Return what `--context` may replace: docker/Dockerfile's stages and contexts."""
-    text = (DOCKER / "Dockerfile").read_text()
-    taken = set(re.findall(r"(?:^FROM |from=)([a-z-]+)", text, re.MULTILINE))
-    return (taken | stages()) - {"image"}
+    found = set()
+    for stage in dockerfile.stages(dockerfile.read()).values():
+        taken = [part for each in stage.instructions for part in each.takes]
+        found |= {stage.name, stage.parent, *(part.partition("/")[0] for part in taken)}
+    return found - {"check", "image"}
+
+
+def tools() -> dict[str, Path]:
+    """Return the scripts by which the steps work; uv comes beside them."""
+    return own(DOCKER / "tools")
+
+
+def app(workspace: Workspace, name: str) -> dict[str, Path | str]:
+    """Return the files of a profile's `app`, given by path or by content."""
+    return {**own(DOCKER / "worker"), "launch.json": render(workspace, name)}
 
 
 # Where the files of a context lie below its root, which becomes the image's. Were they copied to
@@ -133,8 +148,7 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
     made = {"layouts": contexts.folder / "layouts"}
     wanted = {"debs", "source", "model", "app", "rootfs"} - set(replaced)
 
-    scripts = {file: DOCKER / file for file in ("install-packages", "seal", "make-tokenizer.py")}
-    made["tools"] = contexts.put("tools", {**scripts, "uv": Path(find_uv_bin())})
+    made["tools"] = contexts.put("tools", {**tools(), "uv": Path(find_uv_bin())})
     build = "".join(pin.text for pin in locked("build"))
     locks: dict[str, Path | str] = {}
     for group, packages in groups(workspace, profile).items():
@@ -154,12 +168,11 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
         )
     if "source" in wanted:
         if profile.source.folder is not None:
-            made["source"] = contexts.put("stand-in", _own(ROOT / profile.source.folder))
+            made["source"] = contexts.put("stand-in", own(ROOT / profile.source.folder))
         else:
             made["source"] = contexts.put("source", _git_source(workspace, profile))
     if "app" in wanted:
-        files_of_app: dict[str, Path | str] = {**_own(DOCKER / "worker")}
-        made["app"] = contexts.put("app", files_of_app | {"launch.json": render(workspace, name)})
+        made["app"] = contexts.put("app", app(workspace, name))
     return made
 
 
@@ -181,7 +194,7 @@ def _tree(folder: Path) -> dict[str, Path]:
     return {name.as_posix(): path for name, path in paths.items() if path.is_file()}
 
 
-def _own(folder: Path) -> dict[str, Path]:
+def own(folder: Path) -> dict[str, Path]:
     """Return the files of a folder of ours, without what linters and Python leave there."""
     return {
         name: path

@@ -65,7 +65,9 @@ def layers(engine: Engine, image: str, steps: Mapping[str, Steps]) -> Iterator[L
     for number, entry in enumerate(made):
         from_top = len(made) - number
         name = names[-from_top] if from_top <= len(names) else "base"
-        own = [step for step in steps["image"] if _makes(step, name)]
+        # The check comes first, and builds what it looks at.
+        both = [*steps.get("check", ()), *steps["image"]]
+        own = [step for step in both if _makes(step, name)]
         own += steps.get("rootfs" if name == "base" else name, ())
         digest, size = stored[number] if len(stored) == len(made) else ("", None)
         worked = [step for step in own if step.is_work and not step.cached]

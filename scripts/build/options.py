@@ -29,4 +29,20 @@ def parser() -> Parser:
         metavar="STAGE",
         help="build up to this stage of docker/Dockerfile, and no image",
     )
+    how.add_argument(
+        "--impact",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="build nothing: say which layers would change since the last build, or since a git "
+        "ref, how large they would be, and why",
+    )
+    made.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="ENVIRONMENT.PACKAGE=VERSION",
+        help="with --impact: suppose another version, e.g. worker.runpod=1.12.0; may be given "
+        "several times, and writes nothing",
+    )
     return made

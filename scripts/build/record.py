@@ -1,11 +1,13 @@
 """What was built: a record in JSON for each build, and the latest of a profile."""
 
 import shutil
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from scripts.build.recipe import Recipe
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import write_atomic
 from scripts.workspace.git import git
@@ -41,16 +43,18 @@ class BuildRecord(Frozen):
     """One build of a profile.
 
     `lock_sha256` is over all lockfiles, `inputs_sha256` over everything
-    that the build was given, `replaced` names the inputs that --context put something else for.
+    that the build was given, `replaced` names the inputs that --context put something else for,
+    and by `recipe` a later build tells what changed.
     """
 
-    schema_version: int = 1
+    schema_version: int = 2
     profile: str
     image: str
     digest: str
     lock_sha256: str
     inputs_sha256: str
     replaced: dict[str, str]
+    recipe: Recipe
     git_sha: str
     git_dirty: bool
     utc: str
@@ -86,6 +90,18 @@ def latest(profile: str) -> BuildRecord | None:
             f"{shown(path)} is no build record: {error.errors()[0]['msg']}.",
             hint=f"Build again: ./nox -s build -- --profile {profile}",
         ) from None
+
+
+def records(profile: str) -> list[BuildRecord]:
+    """Return the records of a profile's builds, the oldest first.
+
+    Those that cannot be read, as of an older version, are left out.
+    """
+    found = []
+    for path in sorted((BUILDS / profile).glob("[0-9]*T[0-9]*Z.json")):
+        with suppress(ValidationError):
+            found.append(BuildRecord.model_validate_json(path.read_text()))
+    return found
 
 
 def now() -> str:

@@ -9,7 +9,7 @@ from scripts.workspace.tools import run_all
 TOOLS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("shellcheck", "nox", ".ci/run", "docker/install-packages", "docker/seal"),
+    ("shellcheck", "nox", ".ci/run", "docker/tools/install-packages", "docker/tools/seal"),
     ("hadolint", "docker/Dockerfile", "docker/sandbox/Dockerfile"),
 )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import shown
 
-# 1980-01-01, the earliest time that a zip file can hold; docker/seal sets it inside the image.
+# 1980-01-01, the earliest time that a zip file can hold; docker/tools/seal sets it in the image.
 EPOCH = 315532800
 
 

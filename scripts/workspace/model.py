@@ -40,7 +40,7 @@ ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 
 
 class Record(BaseModel):
-    """A table of workspace.toml: immutable, and without unknown keys."""
+    """Immutable, and without unknown keys: a table of workspace.toml, for one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

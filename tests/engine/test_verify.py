@@ -11,6 +11,7 @@ from scripts.build.record import BuildRecord
 from scripts.build.verify import APART
 from scripts.workspace.paths import ROOT
 from tests.support.commands import command
+from tests.support.layers import small
 
 
 @pytest.fixture
@@ -19,10 +20,7 @@ def replaced(tmp_path: Path, image: BuildRecord) -> Iterator[list[str]]:
 
     The whole image is verified by hand, see docs/performance.md: it takes 30 GB of disk.
     """
-    (tmp_path / "small" / "layer").mkdir(parents=True)
-    (tmp_path / "small" / "layer" / "mark").write_text("instead of a layer\n")
-    large = ("py-cuda", "py-torch", "py-attention", "py-webui")
-    yield [f"--context={name}={tmp_path}/small" for name in large]
+    yield small(tmp_path, ("py-cuda", "py-torch", "py-attention", "py-webui"))
     assert command("build").returncode == 0
 
 
@@ -37,8 +35,7 @@ def test_an_image_is_the_same_to_the_bit_when_it_is_built_from_nothing(
 
 def test_a_difference_is_told_by_layer_and_file(replaced: list[str], tmp_path: Path) -> None:
     """A folder that changes between the two builds is what no build can make the same."""
-    small = f"{tmp_path}/small"
-    more = [f"--context={name}={small}" for name in ("py-large", "py-moving")]
+    more = small(tmp_path, ("py-large", "py-moving"))
     model = tmp_path / "model"
     model.mkdir()
     (model / "weights").write_text("first")

@@ -1,5 +1,6 @@
 """Clones of this checkout, for tests that change inputs or begin as a newcomer does."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def fresh_clone(folder: Path) -> Path:
     for name in filter(None, listing.split("\0")):
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
+            shutil.copy(ROOT / name, folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
     return folder

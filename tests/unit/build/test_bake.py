@@ -45,7 +45,7 @@ def test_runpod_is_built_from_an_image_by_digest_and_the_real_source() -> None:
     targets = definition("runpod")
     assert contexts(targets)["base"] == f"docker-image://{IMAGE}"
     assert contexts(targets)["source"] == "/made/source"
-    assert targets.keys() == {"_common", "image"}
+    assert targets.keys() == {"_common", "check", "image"}
 
 
 def test_the_profiles_name_the_same_contexts() -> None:
@@ -69,7 +69,7 @@ def test_a_context_takes_the_place_of_any_input(name: str) -> None:
 
 def test_a_replaced_input_is_not_built() -> None:
     targets = definition("sandbox", {"base": "docker-image://x", "source": "/mine"})
-    assert targets.keys() == {"_common", "image"}
+    assert targets.keys() == {"_common", "check", "image"}
 
 
 def test_every_input_and_every_stage_can_be_replaced() -> None:
@@ -98,6 +98,7 @@ def test_a_folder_and_an_image_are_told_apart(tmp_path: Path) -> None:
         ("source=nowhere/folder", "there is no folder nowhere/folder; an image would have a tag"),
         ("py-clip=/tmp", "there is no input py-clip"),
         ("image=/tmp", "there is no input image"),
+        ("check=/tmp", "there is no input check"),
         (f"source={__file__}", "is a file, not a folder"),
     ],
 )

@@ -1,0 +1,145 @@
+"""What a change makes a build do again, told from recipes before anything is built."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scripts.build.recipe import IMAGE, MEANS, Part, Recipe
+
+# How many reasons a person is shown of a layer.
+SHOWN = 4
+# no: its steps are cached. same: they run again on the same packages or files. new: on others.
+Change = Literal["no", "same", "new"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What happens to a layer; `size` is what it adds to a push or a pull, in bytes, if known."""
+
+    layer: str
+    change: Change
+    size: int | None
+    reasons: tuple[str, ...]
+
+
+def effects(before: Recipe, after: Recipe, sizes: Mapping[str, int]) -> list[Effect]:
+    """Return what becomes of each layer of `after`, from the bottom up.
+
+    `sizes` are the layers of `before` as they were stored, in bytes: from them follows how far the
+    packages of a layer shrink or grow. A layer without one is as large as its packages or files.
+    """
+    old, new = before.layers(), after.layers()
+    return [
+        _effect(name, before, after, (old.get(name, ()), parts), sizes.get(name))
+        for name, parts in new.items()
+    ]
+
+
+def _effect(
+    name: str,
+    before: Recipe,
+    after: Recipe,
+    parts: tuple[Sequence[str], Sequence[str]],
+    stored: int | None,
+) -> Effect:
+    known = name in before.layers()
+    if known and before.key(name) == after.key(name):
+        return Effect(name, "no", 0, ())
+    was, now = (_parts(recipe, names) for recipe, names in zip((before, after), parts, strict=True))
+    reasons = list(_reasons(was, now)) if known else ["the layer is new"]
+    change: Change = "new" if reasons else "same"
+    # What is not copied from a stage is written on what lies below it.
+    if name in after.below() and before.key("base") != after.key("base"):
+        change = "new"
+    if change == "same":
+        return Effect(name, "same", 0, tuple(_means(name, before, after)))
+    return Effect(name, "new", _estimate(was, now, stored), tuple(reasons) or ("base changed",))
+
+
+def _parts(recipe: Recipe, names: Sequence[str]) -> dict[str, Part]:
+    return {name: recipe.parts[name] for name in names}
+
+
+def _estimate(was: Mapping[str, Part], now: Mapping[str, Part], stored: int | None) -> int | None:
+    """Return the size of a new layer in bytes: that of its items, packed as they were before."""
+    if any(item.size is None for part in now.values() for item in part.items.values()):
+        return None
+    before, after = (sum(part.size for part in parts.values()) for parts in (was, now))
+    return round(after * stored / before) if stored and before else after
+
+
+def _reasons(was: Mapping[str, Part], now: Mapping[str, Part]) -> Iterator[str]:
+    """Yield what differs between the parts of a layer, item by item."""
+    old, new = (
+        {name: item.value for part in parts.values() for name, item in part.items.items()}
+        for parts in (was, now)
+    )
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            yield _reason(name, old.get(name), new.get(name))
+
+
+def _reason(name: str, old: str | None, new: str | None) -> str:
+    if old is None or new is None:
+        return f"{name} {'is new' if old is None else 'goes'}"
+    left, right = old.split()[0], new.split()[0]
+    # A version stands before the digest; where it is the same, or there is none, say no more.
+    versions = " " in old and " " in new and left != right
+    return f"{name} {left} -> {right}" if versions else f"{name} changed"
+
+
+def _means(name: str, before: Recipe, after: Recipe) -> Iterator[str]:
+    """Yield why steps run again though what fills the layer is the same."""
+    for part in MEANS:
+        if before.parts[part] != after.parts[part]:
+            said = _reasons({part: before.parts[part]}, {part: after.parts[part]})
+            yield from (f"{part}: {reason}" for reason in said)
+    old, new = before.stages.get(name), after.stages.get(name)
+    if old and new and old.instructions != new.instructions:
+        yield f"docker/Dockerfile: the steps of {name} changed"
+
+
+def configuration_changes(before: Recipe, after: Recipe) -> bool:
+    """Return whether the image's configuration changes, which is in no layer."""
+    old, new = (
+        [text for text in recipe.stages[IMAGE].instructions if not text.startswith("COPY")]
+        for recipe in (before, after)
+    )
+    return old != new
+
+
+def show(found: Sequence[Effect], console: Console) -> None:
+    """Print what becomes of each layer, why, and how much has to be pushed and pulled."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("layer", "", "MB", "why"):
+        table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
+    for effect in found:
+        words = {"no": "cached", "same": "runs again, stays the same", "new": "new"}
+        size = f"{effect.size / 1e6:,.2f}" if effect.size is not None else "unknown"
+        table.add_row(
+            effect.layer,
+            words[effect.change],
+            size if effect.change == "new" else "",
+            Text(_listed(effect.reasons)),
+            style="dim" if effect.change == "no" else "",
+        )
+    console.print(table)
+    new = [effect for effect in found if effect.change == "new"]
+    total = sum(effect.size or 0 for effect in new)
+    rest = [effect.layer for effect in new if effect.size is None]
+    unknown = f", and {', '.join(rest)}, whose size is not known" if rest else ""
+    console.print(
+        f"{len(new)} of {len(found)} layers are new: about {total / 1e6:,.2f} MB to push, and for "
+        f"each worker to pull{unknown}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    more = len(reasons) - SHOWN
+    return ", ".join(reasons[:SHOWN]) + (f" and {more} more" if more > 0 else "")

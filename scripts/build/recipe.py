@@ -1,0 +1,231 @@
+"""What an image is built from, as data: it says what a change will make BuildKit do again.
+
+A recipe follows from workspace.toml, the lockfiles and docker/ alone. Nothing is fetched for it,
+and it is the same on every machine.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.build import contexts, dockerfile
+from scripts.lock.layers import SOURCE
+from scripts.lock.lockfile import Pin, locked
+from scripts.lock.pins import entries
+from scripts.workspace.files import sha256
+from scripts.workspace.model import Profile, Record, Workspace
+from scripts.workspace.paths import ROOT
+
+# Contexts by which a step works; what it writes should not depend on them.
+MEANS = ("tools", "base")
+IMAGE, CHECK = "image", "check"
+
+
+class Item(Record):
+    """A package, file or commit: its version or digest, and its size in bytes, if that is known."""
+
+    value: str
+    size: int | None
+
+
+class Part(Record):
+    """A context, or a folder of one that a stage takes by itself: `locks/py-torch`."""
+
+    items: dict[str, Item]
+
+    @property
+    def size(self) -> int:
+        """The known sizes together, in bytes."""
+        return sum(item.size or 0 for item in self.items.values())
+
+
+class Step(Record):
+    """A stage: what it begins from, the text of its instructions, and what these take."""
+
+    parent: str
+    instructions: tuple[str, ...]
+    takes: tuple[str, ...]
+
+
+class Recipe(Record):
+    """The parts by name, and the stages of docker/Dockerfile in their order."""
+
+    parts: dict[str, Part]
+    stages: dict[str, Step]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over all of it."""
+        return _digest([self.model_dump_json()])
+
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """Return the layers of the image from the bottom up, each with the parts that fill it."""
+        found: dict[str, tuple[str, ...]] = {"base": ("base",)}
+        for name in (*self.below(), *self.stages[IMAGE].takes):
+            taken = (name,) if self._is_part(name) else self.stages[name].takes
+            found[name] = tuple(
+                part for each in taken for part in self._uses(each) if part not in MEANS
+            )
+        return found
+
+    def below(self) -> list[str]:
+        """Return the stages that the image begins from, the lowest first: each lies on the base."""
+        found: list[str] = []
+        name = self.stages[IMAGE].parent
+        while not self._is_part(name):
+            found.insert(0, name)
+            name = self.stages[name].parent
+        return found
+
+    def key(self, name: str) -> str:
+        """Return what changes when a stage or part has to be built again, as BuildKit sees it."""
+        if self._is_part(name):
+            used = [self.parts.get(part) for part in self._uses(name)]
+            # An older recipe may lack what is asked for: then it is something else.
+            return _digest([part.model_dump_json() if part else "" for part in used])
+        stage = self.stages[name]
+        uses = (stage.parent, *stage.takes)
+        return _digest([*stage.instructions, *(self.key(each) for each in uses)])
+
+    def _is_part(self, name: str) -> bool:
+        # A stage that --context replaces has no steps.
+        return name in self.parts or name not in self.stages
+
+    def _uses(self, name: str) -> tuple[str, ...]:
+        # A web UI from a folder is built by itself, and installs packages of its own.
+        extra = f"locks/{SOURCE}"
+        return (name, extra, *MEANS) if name == "source" and extra in self.parts else (name,)
+
+
+Locks = Callable[[str], Sequence[Pin]]
+
+
+def recipe(
+    workspace: Workspace,
+    name: str,
+    replaced: Mapping[str, str] | None = None,
+    locks: Locks = locked,
+) -> Recipe:
+    """Return the recipe of a profile; `locks` gives the packages of a lockfile by its name.
+
+    `replaced` are the inputs that --context gives: folders by path, or images by their name.
+    """
+    profile = workspace.profile(name)
+    replaced = replaced or {}
+    parts = {"base": _base(profile), "tools": _tools(locks), "app": _app(workspace, name)}
+    for group, pins in contexts.groups(workspace, profile, locks).items():
+        parts[f"locks/{group}"] = _packages(pins)
+    debian = entries("debian")
+    parts["debs"] = _debian(debian, "system")
+    files = entries("models").get(profile.model, {}).get("files", ())
+    parts["model"] = Part(
+        items={each["path"]: Item(value=each["sha256"], size=each.get("size")) for each in files}
+    )
+    parts["source"] = _source(profile)
+    for key, value in replaced.items():
+        parts[key] = _replaced(value)
+    if "source" in replaced:
+        parts.pop(f"locks/{SOURCE}", None)
+    return Recipe(parts=parts, stages=_stages(dockerfile.read(), parts))
+
+
+def _stages(text: str, parts: Mapping[str, Part]) -> dict[str, Step]:
+    def taken(name: str) -> str:
+        # Of a stage or a context that is no part by folder, all of it counts.
+        return name if name in parts else name.partition("/")[0]
+
+    return {
+        stage.name: Step(
+            parent=stage.parent,
+            instructions=tuple(each.text for each in stage.instructions),
+            takes=tuple(
+                dict.fromkeys(taken(name) for each in stage.instructions for name in each.takes)
+            ),
+        )
+        for stage in dockerfile.stages(text).values()
+    }
+
+
+def _base(profile: Profile) -> Part:
+    if profile.base.image is None:
+        return _debian(entries("debian"), "base")
+    pin = entries("images").get(profile.base.image, {})
+    digest = pin.get("digest", "not pinned")
+    return Part(items={pin.get("reference", profile.base.image): Item(value=digest, size=None)})
+
+
+def _tools(locks: Locks) -> Part:
+    items = _files(contexts.tools()).items
+    uv = [Item(value=pin.version, size=None) for pin in locks("tools") if pin.name == "uv"]
+    return Part(items=items | {"uv": uv[0]})
+
+
+def _app(workspace: Workspace, name: str) -> Part:
+    return _files(contexts.app(workspace, name))
+
+
+def _source(profile: Profile) -> Part:
+    if profile.source.folder is not None:
+        return _files(contexts.own(ROOT / profile.source.folder))
+    commits = entries("sources")
+    found = {name: commits.get(name, {}).get("commit", "") for name in profile.source.git}
+    return Part(items={name: Item(value=commit, size=None) for name, commit in found.items()})
+
+
+def _packages(pins: Iterable[Pin]) -> Part:
+    return Part(
+        items={
+            pin.name: Item(
+                # What is installed, and the hashes that it may have.
+                value=f"{pin.version} {_digest(pin.hashes)[:12]}",
+                size=pin.file.size if pin.file else None,
+            )
+            for pin in pins
+        }
+    )
+
+
+def _debian(pins: Mapping[str, Mapping[str, Any]], layer: str) -> Part:
+    return Part(
+        items={
+            name: Item(value=f"{pin['version']} {pin['sha256'][:12]}", size=pin["size"])
+            for name, pin in pins.items()
+            if layer in pin["layers"]
+        }
+    )
+
+
+def _files(files: Mapping[str, Path | str]) -> Part:
+    return Part(
+        items={
+            name: _file(source)
+            if isinstance(source, Path)
+            else Item(value=_digest([source])[:12], size=len(source.encode()))
+            for name, source in files.items()
+        }
+    )
+
+
+def _file(path: Path) -> Item:
+    return Item(value=sha256(path)[:12], size=path.stat().st_size)
+
+
+def _replaced(value: str) -> Part:
+    """Return a context that --context gives: a folder by its files' sizes and times."""
+    if not value.startswith("/"):
+        return Part(items={value: Item(value=value, size=None)})
+    items = {}
+    for path in sorted(Path(value).rglob("*")):
+        name, status = path.relative_to(value), path.lstat()
+        if not path.is_dir() and ".git" not in name.parts:
+            stamp = f"{status.st_mode:o} {status.st_mtime_ns}"
+            items[name.as_posix()] = Item(value=stamp, size=status.st_size)
+    return Part(items=items)
+
+
+def _digest(texts: Iterable[str]) -> str:
+    seen = hashlib.sha256()
+    for text in texts:
+        seen.update(text.encode() + b"\0")
+    return seen.hexdigest()

@@ -1,0 +1,133 @@
+"""Recipes of what is not here: of another commit, and of versions that are not locked."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from scripts.build.recipe import Locks, Recipe
+from scripts.lock import forward, resolve
+from scripts.lock.lockfile import Pin, locked, pins
+from scripts.workspace.errors import BadInput
+from scripts.workspace.git import git
+from scripts.workspace.model import Workspace, nearest, targets
+from scripts.workspace.paths import ROOT
+
+
+def at(ref: str, profile: str) -> Recipe:
+    """Return the recipe that a profile had at a git ref.
+
+    It is told by the programs of today from that commit's inputs. Raises BadInput for a ref that
+    is not there, and for inputs that these programs do not understand.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _unpack(ref, folder)
+        shutil.rmtree(folder / "scripts", ignore_errors=True)
+        shutil.copytree(ROOT / "scripts", folder / "scripts")
+        code = (
+            "import sys; from scripts.build.recipe import recipe;"
+            "from scripts.workspace.model import load;"
+            "print(recipe(load(), sys.argv[1]).model_dump_json())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, profile], cwd=folder, capture_output=True, text=True
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
+            raise BadInput(
+                f"what {profile} was built from at {ref} cannot be told: {last}",
+                hint="Compare with a later commit, or without one: with the last build.",
+            )
+        return Recipe.model_validate_json(done.stdout)
+
+
+def _unpack(ref: str, folder: Path) -> None:
+    commit = git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", folder=ROOT)
+    if commit.returncode:
+        raise BadInput(f"git knows no commit {ref}.", hint="Name a commit, a branch or a tag.")
+    archive = subprocess.run(
+        ["git", "archive", "--format=tar", commit.stdout.strip()],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
+        tar.extractall(folder, filter="data")
+
+
+def locks(workspace: Workspace, profile: str, settings: Sequence[str]) -> Locks:
+    """Return the locks as they would be with other versions, given as ENVIRONMENT.PACKAGE=VERSION.
+
+    Nothing is written. Raises BadInput for a setting that names nothing, and what the resolver
+    raises for versions that do not go together.
+    """
+    if not settings:
+        return locked
+    chosen = workspace.profile(profile)
+    wanted = dict(_setting(workspace, text) for text in settings)
+    ahead = dict.fromkeys((package for _, package in wanted), forward.last_day())
+    lock = workspace.lock.model_copy(update={"ahead": {**workspace.lock.ahead, **ahead}})
+    moved = workspace.model_copy(update={"lock": lock})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "requirements")
+        shutil.copytree(ROOT / "requirements", folder)
+        jobs = []
+        for target in targets(workspace):
+            extended = workspace.environments[target.environment].extends
+            mine = [each for each in wanted if each[0] in (target.environment, extended)]
+            fits = target.stack in (None, chosen.stack) and target.python == chosen.python
+            if mine and fits:
+                task = resolve.job(moved, target)
+                versions = {
+                    package: wanted[environment, package]
+                    for environment, package in mine
+                    if environment == target.environment
+                }
+                jobs.append(replace(task, files=_edited(task.files, folder, versions)))
+        made = {lock.path.stem: list(pins(lock.body)) for lock in resolve.compile_all(jobs, moved)}
+
+    def found(name: str) -> Sequence[Pin]:
+        return made[name] if name in made else locked(name)
+
+    return found
+
+
+def _setting(workspace: Workspace, text: str) -> tuple[tuple[str, str], str]:
+    left, equals, version = text.partition("=")
+    environment, dot, package = left.partition(".")
+    if not (equals and version and dot and package):
+        raise BadInput(f"--set {text}: give ENVIRONMENT.PACKAGE=VERSION, as worker.runpod=1.12.0.")
+    if environment not in workspace.environments:
+        raise BadInput(
+            f"--set {text}: there is no environment {environment}."
+            f"{nearest(environment, workspace.environments)}"
+        )
+    return (environment, str(canonicalize_name(package))), version
+
+
+def _edited(files: Sequence[Path], folder: Path, versions: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the .in files as copies in `folder` that ask for these versions and no others."""
+    copies = [folder / file.relative_to(ROOT / "requirements") for file in files]
+    for copy in copies:
+        lines = copy.read_text().splitlines()
+        kept = [line for line in lines if _package(line) not in versions]
+        copy.write_text("\n".join(kept) + "\n")
+    with copies[0].open("a") as first:
+        first.writelines(f"{package}=={version}\n" for package, version in versions.items())
+    return tuple(copies)
+
+
+def _package(line: str) -> str:
+    try:
+        return str(canonicalize_name(Requirement(line.split("#")[0].strip()).name))
+    except InvalidRequirement:
+        return ""

@@ -1,0 +1,68 @@
+"""docker/Dockerfile is read as BuildKit reads it: its stages, and what each takes from where."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.build import dockerfile
+
+TEXT = """\
+# A comment.
+FROM base AS one
+RUN --mount=type=bind,from=tools,target=/tools \\
+    # a comment in the middle
+    --mount=type=bind,from=locks,source=py-one,target=/lock \\
+    --mount=type=cache,id=x,target=/cache \\
+    /tools/install
+
+FROM one AS two
+COPY --link --from=three / /
+ENV A=1 \\
+    B=2
+FROM scratch
+COPY --link file /
+"""
+
+
+def test_a_stage_names_what_it_begins_from_and_what_it_takes() -> None:
+    found = dockerfile.stages(TEXT)
+    assert {name: stage.parent for name, stage in found.items()} == {
+        "one": "base",
+        "two": "one",
+        "": "scratch",
+    }
+    assert [each.takes for each in found["one"].instructions] == [("tools", "locks/py-one")]
+    assert [each.takes for each in found["two"].instructions] == [("three",), ()]
+    assert [each.takes for each in found[""].instructions] == [()]
+
+
+def test_an_instruction_is_one_line_and_knows_where_it_begins() -> None:
+    (first,) = dockerfile.stages(TEXT)["one"].instructions
+    assert first.line == 3
+    assert first.text.endswith("--mount=type=cache,id=x,target=/cache /tools/install")
+    assert "comment" not in first.text
+    assert dockerfile.stages(TEXT)["two"].instructions[1].text == "ENV A=1 B=2"
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["RUN a", "COPY b /", "ENV C=d"]), max_size=4), max_size=5)
+)
+def test_every_instruction_is_found_wherever_lines_are_broken(made: list[list[str]]) -> None:
+    lines = []
+    for number, instructions in enumerate(made):
+        lines += [f"FROM base AS s{number}", "", "# FROM x AS y"]
+        lines += [line.replace(" ", " \\\n  ", 1) for line in instructions]
+    found = dockerfile.stages("\n".join(lines))
+    assert [[each.text for each in stage.instructions] for stage in found.values()] == made
+
+
+def test_the_image_copies_from_every_stage_of_packages() -> None:
+    found = dockerfile.stages(dockerfile.read())
+    taken = {part for each in found["image"].instructions for part in each.takes}
+    assert {name for name in found if name.startswith("py-")} < taken
+
+
+def test_the_check_sees_every_layer_that_is_made_of_packages() -> None:
+    found = dockerfile.stages(dockerfile.read())
+    taken = {part for each in found["check"].instructions for part in each.takes}
+    copied = {part for each in found["image"].instructions for part in each.takes}
+    assert {part.partition("/")[0] for part in taken} == (copied & found.keys()) | {"tools"}

@@ -1,0 +1,90 @@
+"""A build says whether its digest is the one that the same inputs gave before."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.build import record as records
+from scripts.build import recorded
+from scripts.build.recipe import Recipe, recipe
+from scripts.build.record import BuildRecord, save
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import load
+
+RECIPE = recipe(load(), "sandbox")
+OTHER = recipe(load(), "runpod")
+ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No record of this machine has a say."""
+    monkeypatch.setattr(records, "BUILDS", tmp_path)
+    monkeypatch.setattr(recorded, "VERIFIED", tmp_path / "verified.toml")
+
+
+def made(digest: str, minute: int, inputs: Recipe = RECIPE) -> BuildRecord:
+    return BuildRecord(
+        profile="sandbox",
+        image="sdkiln-sandbox:latest",
+        digest=digest,
+        lock_sha256="",
+        inputs_sha256="",
+        replaced={},
+        recipe=inputs,
+        git_sha="",
+        git_dirty=False,
+        utc=f"2026-11-01T10:{minute:02}:00Z",
+        seconds=1,
+        engine="embedded, Docker 26",
+        layers=(),
+        steps=(),
+    )
+
+
+def test_a_first_build_has_nothing_to_be_compared_with() -> None:
+    assert recorded.comparison(made(ONE, 0)) == "No digest is recorded for these inputs."
+
+
+def test_the_same_inputs_with_the_same_digest_are_said_to_be_so() -> None:
+    save(made(ONE, 0))
+    said = recorded.comparison(made(ONE, 1))
+    assert said.startswith(
+        "The digest is the one recorded for these inputs here at 2026-11-01T10:00"
+    )
+
+
+def test_the_same_inputs_with_another_digest_are_said_loudly() -> None:
+    save(made(ONE, 0))
+    save(made(TWO, 1))
+    said = recorded.comparison(made(TWO, 2))
+    assert said.startswith("NOT the digest that the same inputs gave before: sha256:111")
+    assert "10:01" not in said
+
+
+def test_other_inputs_are_not_compared() -> None:
+    save(made(ONE, 0, OTHER))
+    assert recorded.comparison(made(TWO, 1)) == "No digest is recorded for these inputs."
+
+
+def test_what_was_verified_is_read_back_for_each_profile() -> None:
+    recorded.remember(made(ONE, 0))
+    recorded.remember(made(TWO, 1, OTHER).model_copy(update={"profile": "runpod"}))
+    assert {name: each.digest for name, each in recorded.read().items()} == {
+        "sandbox": ONE,
+        "runpod": TWO,
+    }
+    assert "verified.toml" in recorded.comparison(made(ONE, 2))
+    assert recorded.comparison(made(TWO, 2)).startswith("NOT ")
+
+
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    recorded.VERIFIED.write_text("[sandbox]\ndigest = 1\n")
+    with pytest.raises(BadInput, match=r"verified\.toml cannot be read"):
+        recorded.read()
+
+
+def test_a_record_of_an_older_version_is_passed_over() -> None:
+    path = save(made(ONE, 0))
+    path.write_text('{"schema_version": 1}')
+    assert records.records("sandbox") == []

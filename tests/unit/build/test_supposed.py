@@ -1,0 +1,43 @@
+"""Recipes of another commit, and of versions that are not locked."""
+
+import pytest
+
+from scripts.build import supposed
+from scripts.build.recipe import Recipe, recipe
+from scripts.lock.lockfile import locked
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import load
+
+
+def test_the_recipe_of_this_commit_is_told_from_its_archive() -> None:
+    told = supposed.at("HEAD", "sandbox")
+    assert isinstance(told, Recipe)
+    assert told.layers().keys() == recipe(load(), "sandbox").layers().keys()
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"), [("nowhere", "git knows no commit nowhere"), ("-x", "git knows no commit -x")]
+)
+def test_a_ref_that_is_not_there_is_refused(ref: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        supposed.at(ref, "sandbox")
+
+
+def test_without_a_setting_the_locks_are_those_that_are_there() -> None:
+    assert supposed.locks(load(), "sandbox", [])("tools") == locked("tools")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("runpod=1", "give ENVIRONMENT.PACKAGE=VERSION"),
+        ("worker.runpod", "give ENVIRONMENT.PACKAGE=VERSION"),
+        ("worker.=1", "give ENVIRONMENT.PACKAGE=VERSION"),
+        ("worker.runpod=", "give ENVIRONMENT.PACKAGE=VERSION"),
+        ("worke.runpod=1", "there is no environment worke. Did you mean worker?"),
+    ],
+)
+def test_a_setting_that_names_nothing_is_refused(setting: str, said: str) -> None:
+    with pytest.raises(BadInput) as failure:
+        supposed.locks(load(), "sandbox", [setting])
+    assert said in failure.value.message

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.build.record import BuildRecord
-from scripts.build.verify import APART
-from scripts.workspace.paths import ROOT
+from scripts.workspace.paths import ROOT, WORKSPACE
 from tests.support.commands import command
 from tests.support.layers import small
 
@@ -30,7 +29,7 @@ def test_an_image_is_the_same_to_the_bit_when_it_is_built_from_nothing(
     done = command("build", "--verify", *replaced, timeout_s=2400)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert "The same to the bit: sha256:" in done.stdout
-    assert not APART.exists()
+    assert not (WORKSPACE / "verify").exists()
 
 
 def test_a_difference_is_told_by_layer_and_file(replaced: list[str], tmp_path: Path) -> None:
@@ -59,4 +58,4 @@ def test_a_difference_is_told_by_layer_and_file(replaced: list[str], tmp_path: P
     assert "mode (644 and 600)" in line
     assert "content (a7937b64b8ca and " in line
     assert not [line for line in said.splitlines() if line.startswith(("app:", "source:"))]
-    assert not APART.exists()
+    assert not (WORKSPACE / "verify").exists()

@@ -1,0 +1,57 @@
+"""A workspace beside the user's own: builds in it share neither engine nor cache nor downloads."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.build.engine import EMBEDDED
+from scripts.workspace.errors import Failure
+from scripts.workspace.files import exclusive
+from scripts.workspace.paths import ROOT, WORKSPACE, shown
+
+
+@contextmanager
+def apart(name: str, purpose: str) -> Iterator[Path]:
+    """Give an empty workspace of this name; remove it with its engine, however the block is left.
+
+    A second process that wants the same one waits, and is told the `purpose`.
+    """
+    folder = WORKSPACE / name
+    with exclusive(WORKSPACE / f"{name}.lock", purpose):
+        _remove(folder)
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment in which commands use the workspace `folder` and its own engine."""
+    ours = {key: value for key, value in os.environ.items() if key != "SDKILN_SESSIONS"}
+    return {**ours, "SDKILN_WORKSPACE": str(folder), EMBEDDED: "1"}
+
+
+def run(folder: Path, module: str, *arguments: str) -> None:
+    """Run a module of ours there; raises Failure when it does not end well, which it has said."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment(folder)
+    )
+    try:
+        code = process.wait()
+    finally:
+        # After Ctrl-C it ends by itself; told to end, we tell it.
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if code:
+        raise Failure(f"{module} failed in {shown(folder)}; its reason stands above.")
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        run(folder, "scripts.engine", "stop")
+        shutil.rmtree(folder)

@@ -2,13 +2,17 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.build import engine, verify
+from scripts.build import budget, engine, history, tree, verify
 from scripts.build.build import build, build_stage
+from scripts.build.image import built as built_image
 from scripts.build.record import BuildRecord
+from scripts.build.record import history as records
+from scripts.build.shell import shell
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import CheckFailed
 from scripts.workspace.model import load
@@ -48,12 +52,36 @@ def _megabytes(size: int | None) -> str:
     return "unavailable" if size is None else f"{size / 1e6:,.1f}"
 
 
+def _hold_to_budget(record: BuildRecord, budget_mb: Mapping[str, float]) -> None:
+    """Raise CheckFailed when a layer is over its budget, after naming each that is."""
+    if unknown := budget.unmeasured(record.layers, budget_mb):
+        say(f"This engine does not tell how large layers are; not checked: {', '.join(unknown)}.")
+    if found := list(budget.over(record.layers, budget_mb)):
+        for line in found:
+            say(line)
+        raise CheckFailed(
+            f"{record.image} is built, but {len(found)} of its layers are over their budget.",
+            hint="./nox -s build -- --tree shows what is in them; budgets are in workspace.toml, "
+            "build.budget_mb.",
+        )
+
+
 def main(args: argparse.Namespace) -> int:
     """Build and report."""
     workspace = load()
     workspace.profile(args.profile)
+    budget.check(workspace.build.budget_mb, budget.layer_names())
     console = Console()
+    if args.history:
+        used = history.uses(reversed(list(records(args.profile))))
+        console.print(history.table(args.profile, used))
+        return 0
     daemon = engine.ensure()
+    if args.tree:
+        console.print(tree.tree(built_image(args.profile), daemon, console), soft_wrap=True)
+        return 0
+    if args.shell is not None:
+        return shell(workspace, args.profile, args.context, daemon, console, args.shell)
     if args.target is not None:
         build_stage(workspace, args.profile, args.context, daemon, console, args.target)
         console.print(f"{args.target} is built.")
@@ -64,6 +92,7 @@ def main(args: argparse.Namespace) -> int:
         console.print(f"{name} was replaced by {value}", highlight=False, soft_wrap=True)
     if not built:
         console.print("Nothing changed since it was built.")
+    _hold_to_budget(record, workspace.build.budget_mb)
     if args.verify:
         console.print("Building it again from nothing.")
         if found := verify.differences(record, daemon, args.context):

@@ -166,6 +166,12 @@ class Profile(Record):
     hub: str | None = None
 
 
+class Build(Record):
+    """What an image is held to; `budget_mb` is what layers may weigh as they are pulled, in MB."""
+
+    budget_mb: Mapping[Name, Annotated[float, Field(gt=0)]] = {}
+
+
 class Bench(Record):
     """What `bench` measures when no --suite is given, in how many rounds, for how many seconds."""
 
@@ -187,6 +193,7 @@ class Workspace(Record):
     debian: Debian
     launch: Launch
     profiles: Mapping[Name, Profile]
+    build: Build = Build()
     bench: Bench
 
     def profile(self, name: str) -> Profile:

@@ -1,0 +1,48 @@
+"""What a layer may weigh: the [build] table of workspace.toml against the layers of an image."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from scripts.build.record import Layer
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import nearest
+from scripts.workspace.paths import DOCKER
+
+
+def layer_names() -> set[str]:
+    """Return what the layers of an image are called: what its last stage starts from and copies."""
+    final = (DOCKER / "Dockerfile").read_text().partition(" AS image\n")[2]
+    return {"base", "system", *re.findall(r"^COPY .*--from=(\S+)", final, re.MULTILINE)}
+
+
+def check(budget_mb: Mapping[str, float], known: Iterable[str]) -> None:
+    """Raise BadInput for a budget of a layer that no image has."""
+    names = set(known)
+    if unknown := sorted(budget_mb.keys() - names):
+        raise BadInput(
+            "\n".join(
+                f"workspace.toml: build.budget_mb: there is no layer {name}.{nearest(name, names)}"
+                for name in unknown
+            )
+        )
+
+
+def over(layers: Iterable[Layer], budget_mb: Mapping[str, float]) -> Iterator[str]:
+    """Yield a sentence for each layer that is larger than its budget, in MB as it is pulled.
+
+    Layers of one name, as a base image has, count as one. Sizes that the engine does not tell are
+    in no sum; see `unmeasured`.
+    """
+    sizes: Counter[str] = Counter()
+    for layer in layers:
+        sizes[layer.name] += layer.size or 0
+    for name, size in sizes.items():
+        allowed = budget_mb.get(name)
+        if allowed is not None and size > allowed * 1e6:
+            yield f"{name} is {size / 1e6:,.1f} MB to pull; its budget is {allowed:,g} MB."
+
+
+def unmeasured(layers: Iterable[Layer], budget_mb: Mapping[str, float]) -> list[str]:
+    """Return the layers with a budget whose size the engine does not tell."""
+    return [layer.name for layer in layers if layer.size is None and layer.name in budget_mb]

@@ -2,16 +2,20 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.build import engine, impact, recorded, supposed, verify
+from scripts.build import budget, engine, history, impact, recorded, supposed, tree, verify
 from scripts.build.bake import replacements
 from scripts.build.build import build, build_stage
 from scripts.build.contexts import replaceable
+from scripts.build.image import built as built_image
 from scripts.build.recipe import recipe
 from scripts.build.record import BuildRecord, latest
+from scripts.build.record import history as records
+from scripts.build.shell import shell
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.model import load
@@ -58,7 +62,7 @@ def show_impact(args: argparse.Namespace, console: Console) -> None:
     last = latest(args.profile)
     if args.impact:
         before = supposed.at(args.impact, args.profile)
-    elif last is not None:
+    elif last is not None and last.recipe is not None:
         before = last.recipe
     else:
         raise BadInput(
@@ -75,17 +79,41 @@ def show_impact(args: argparse.Namespace, console: Console) -> None:
         console.print("The configuration of the image changes, too.")
 
 
+def _hold_to_budget(record: BuildRecord, budget_mb: Mapping[str, float]) -> None:
+    """Raise CheckFailed when a layer is over its budget, after naming each that is."""
+    if unknown := budget.unmeasured(record.layers, budget_mb):
+        say(f"This engine does not tell how large layers are; not checked: {', '.join(unknown)}.")
+    if found := list(budget.over(record.layers, budget_mb)):
+        for line in found:
+            say(line)
+        raise CheckFailed(
+            f"{record.image} is built, but {len(found)} of its layers are over their budget.",
+            hint="./nox -s build -- --tree shows what is in them; budgets are in workspace.toml, "
+            "build.budget_mb.",
+        )
+
+
 def main(args: argparse.Namespace) -> int:
     """Build and report."""
     workspace = load()
     workspace.profile(args.profile)
+    budget.check(workspace.build, budget.layer_names())
     console = Console()
     if args.impact is not None:
         show_impact(args, console)
         return 0
     if args.set:
         raise BadInput("--set supposes a version for --impact; a build takes what is locked.")
+    if args.history:
+        used = history.uses(reversed(list(records(args.profile))))
+        console.print(history.table(args.profile, used))
+        return 0
     daemon = engine.ensure()
+    if args.tree:
+        console.print(tree.tree(built_image(args.profile), daemon, console), soft_wrap=True)
+        return 0
+    if args.shell is not None:
+        return shell(workspace, args.profile, args.context, daemon, console, args.shell)
     if args.target is not None:
         build_stage(workspace, args.profile, args.context, daemon, console, args.target)
         console.print(f"{args.target} is built.")
@@ -98,6 +126,7 @@ def main(args: argparse.Namespace) -> int:
         console.print("Nothing changed since it was built.")
     else:
         console.print(recorded.comparison(record), highlight=False, soft_wrap=True)
+    _hold_to_budget(record, workspace.build.budget_mb)
     if args.verify:
         console.print("Building it again from nothing.")
         if found := verify.differences(record, daemon, args.context):

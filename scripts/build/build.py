@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,25 @@ from rich.console import Console
 from scripts.build import bake, buildx, contexts
 from scripts.build import recipe as recipes
 from scripts.build.engine import Engine
+from scripts.build.explain import StepFailed
 from scripts.build.image import layers
+from scripts.build.logs import carried, keep
 from scripts.build.progress import Steps
-from scripts.build.record import BuildRecord, StepRecord, git_state, latest, now, save
+from scripts.build.record import (
+    BuildRecord,
+    StepRecord,
+    git_state,
+    history,
+    latest,
+    now,
+    save,
+    stamp,
+)
 from scripts.lock.pins import entries
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import exclusive, require_space, write_atomic
 from scripts.workspace.model import Workspace, nearest
-from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, LOCKFILES
+from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, LOCKFILES, ROOT, shown
 
 # Disk for each byte of a wheel, measured with the cu121 stack (31 GB for 3.2 GB): unpacked in uv's
 # cache, in the stage, in its copy for the image and in the image, and compressed once.
@@ -47,11 +59,15 @@ def build(
             return before, False
         _require_space(workspace, name, task, engine)
         recipe = recipes.recipe(workspace, name, task.replaced)
-        if before and before.recipe.key(recipes.CHECK) == recipe.key(recipes.CHECK):
+        passed = before.recipe if before else None
+        if passed and passed.key(recipes.CHECK) == recipe.key(recipes.CHECK):
             # What was built then has passed it.
             del task.definition["target"][recipes.CHECK]
         steps, digest = _bake(task, engine, console)
         sha, dirty = git_state()
+        utc = now()
+        found = tuple(layers(engine, bake.image_name(name), steps))
+        logs = carried(found, history(name)) | keep(name, stamp(utc), steps)
         record = BuildRecord(
             profile=name,
             image=bake.image_name(name),
@@ -62,15 +78,12 @@ def build(
             recipe=recipe,
             git_sha=sha,
             git_dirty=dirty,
-            utc=now(),
+            utc=utc,
             seconds=round(time.monotonic() - started, 1),
             engine=f"{'embedded' if engine.embedded else 'own'}, {_version(engine)}",
-            layers=tuple(layers(engine, bake.image_name(name), steps)),
-            steps=tuple(
-                StepRecord(name=step.name, cached=step.cached, seconds=round(step.seconds(), 2))
-                for each in steps.values()
-                for step in each
-            ),
+            layers=found,
+            steps=tuple(_step_records(steps)),
+            logs=logs,
         )
         save(record)
         return record, True
@@ -83,8 +96,12 @@ def build_stage(
     engine: Engine,
     console: Console,
     stage: str,
+    image: str = "",
+    text: str = "",
 ) -> None:
-    """Build up to a stage of docker/Dockerfile; no image is made and nothing is recorded.
+    """Build up to a stage of docker/Dockerfile, and an image of it when `image` names one.
+
+    Nothing is recorded. `text` is taken in the place of docker/Dockerfile's.
 
     Raises BadInput for a stage that is not there, and what `build` raises.
     """
@@ -96,7 +113,8 @@ def build_stage(
         task.definition["target"]["image"] |= {
             "target": stage,
             "tags": [],
-            "output": ["type=cacheonly"],
+            "output": [buildx.throwaway(image) if image else "type=cacheonly"],
+            **({"dockerfile-inline": text} if text else {}),
         }
         _bake(task, engine, console)
 
@@ -106,9 +124,11 @@ class _Task:
     """What buildx is given: a bake definition, and where the parts of it come from.
 
     `replaced` are the inputs that --context replaces, as it names them, `given` as buildx gets
-    them.
+    them. `dockerfiles` are those of bake targets, to be named when a step fails.
     """
 
+    name: str
+    dockerfiles: Mapping[str, Path]
     folders: Mapping[str, Path]
     replaced: dict[str, str]
     given: Mapping[str, str]
@@ -130,7 +150,11 @@ def _prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[_
         output = buildx.exporter(bake.image_name(name))
         image = _base(workspace, name)
         definition = bake.definition(name, profile, folders, image, given, secrets, output)
-        yield _Task(folders, replaced, given, definition, BUILDS / name / "bake.json")
+        dockerfiles = dict.fromkeys((recipes.IMAGE, recipes.CHECK), DOCKER / "Dockerfile")
+        if profile.source.folder is not None:
+            dockerfiles["source"] = ROOT / profile.source.folder / "Dockerfile"
+        file = BUILDS / name / "bake.json"
+        yield _Task(name, dockerfiles, folders, replaced, given, definition, file)
 
 
 def _bake(task: _Task, engine: Engine, console: Console) -> tuple[dict[str, Steps], str]:
@@ -138,8 +162,34 @@ def _bake(task: _Task, engine: Engine, console: Console) -> tuple[dict[str, Step
     write_atomic(task.file, bake.render(task.definition))
     steps, digest = {}, ""
     for target in bake.order(task.definition):
-        steps[target], digest = buildx.bake(engine, task.file, target, console)
+        dockerfile = task.dockerfiles.get(target)
+        try:
+            steps[target], digest = buildx.bake(engine, task.file, target, console, dockerfile)
+        except StepFailed as failed:
+            kept = keep(task.name, "failed", {target: failed.steps})
+            if log := kept.get(failed.step.stage if target == "image" else target):
+                failed.message += f"\n  All that it said: {shown(BUILDS / task.name / log)}"
+            raise
     return steps, digest
+
+
+def _step_records(steps: Mapping[str, Steps]) -> Iterator[StepRecord]:
+    """Yield the steps of all targets, their times counted from the first that was announced."""
+    every = [step for of_target in steps.values() for step in of_target]
+    begin = min((step.queued for step in every if step.queued), default=None)
+
+    def after(moment: datetime | None) -> float | None:
+        return round((moment - begin).total_seconds(), 2) if moment and begin else None
+
+    for step in every:
+        yield StepRecord(
+            name=step.name,
+            cached=step.cached,
+            seconds=round(step.seconds(), 2),
+            queued=after(step.queued),
+            started=after(step.started),
+            received=step.received,
+        )
 
 
 def _require_space(workspace: Workspace, name: str, task: _Task, engine: Engine) -> None:

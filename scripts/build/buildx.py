@@ -14,7 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.build.engine import Engine, why_gone
-from scripts.build.progress import Step, Steps, show
+from scripts.build.explain import failure
+from scripts.build.progress import Steps, show
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import DOCKER, ROOT
 
@@ -29,6 +30,11 @@ INDEX_SETTINGS = re.compile(r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|INDEX
 def exporter(image: str) -> str:
     """Return the output of a build: an image in the engine's store, its layers in zstd."""
     return f"type=image,name={image},compression=zstd,compression-level={ZSTD_LEVEL},unpack=true"
+
+
+def throwaway(image: str) -> str:
+    """Return the output of an image that is only looked into here: compressing it would be lost."""
+    return f"type=image,name={image},compression=uncompressed,unpack=true"
 
 
 @contextmanager
@@ -47,11 +53,14 @@ def secrets() -> Iterator[dict[str, Path]]:
         yield {"ca": ca, "uv-env": uv_env}
 
 
-def bake(engine: Engine, file: Path, target: str, console: Console) -> tuple[Steps, str]:
+def bake(
+    engine: Engine, file: Path, target: str, console: Console, dockerfile: Path | None = None
+) -> tuple[Steps, str]:
     """Build a target of docker-bake.hcl with `file` laid over it, showing progress.
 
     Returns the steps, and the digest of the image or '' when none is made. Raises Failure with the
-    step that failed, its last lines and the likely cause. However this ends, buildx has ended, too.
+    step that failed, its line in `dockerfile`, its last lines and the likely cause. However this
+    ends, buildx has ended, too.
     """
     metadata = file.with_name("metadata.json")
     metadata.unlink(missing_ok=True)
@@ -86,32 +95,8 @@ def bake(engine: Engine, file: Path, target: str, console: Console) -> tuple[Ste
             process.send_signal(signal.SIGINT)
             process.wait(30)
     if code:
-        raise _failure(engine, steps)
+        if gone := why_gone(engine):
+            raise Failure(f"the engine stopped in the middle of the build.\n{gone}")
+        raise failure(target, steps, dockerfile)
     built = json.loads(metadata.read_text()).get(target, {})
     return steps, built.get("containerimage.digest", "")
-
-
-def _failure(engine: Engine, steps: Steps) -> Failure:
-    step = steps.failed()
-    said = "\n".join(steps.other[-10:])
-    if gone := why_gone(engine):
-        return Failure(f"the engine stopped in the middle of the build.\n{gone}")
-    if step is None:
-        return Failure(f"the build failed:\n{said}")
-    log = "\n".join(f"  {line}" for line in step.log)
-    return Failure(f"the build failed at {step.name}:\n{log}\n  {step.error}", hint=_cause(step))
-
-
-CAUSES = (
-    ("no space left", "The disk is full. ./nox -s engine shows whose disk it is."),
-    ("hash mismatch", "A download does not have the pinned hash. Try again without a proxy."),
-    ("failed to fetch|error sending request|dns error|i/o timeout", "No network in the build."),
-    ("exit code: 137|out of memory", "The step was killed: not enough memory."),
-    ("toomanyrequests|pull access denied|failed to resolve", "The base image cannot be pulled."),
-)
-
-
-def _cause(step: Step) -> str:
-    """Return the likely cause of a failed step, when it is one of the known ones."""
-    text = "\n".join([*step.log, step.error]).lower()
-    return next((cause for pattern, cause in CAUSES if re.search(pattern, text)), "")

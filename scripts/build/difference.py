@@ -6,6 +6,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -105,26 +106,27 @@ def _json(tar: tarfile.TarFile, digest: str) -> Any:
     return json.load(_blob(tar, digest))
 
 
-def _blob(tar: tarfile.TarFile, digest: str) -> IO[bytes]:
+def _blob(tar: tarfile.TarFile, digest: str) -> BufferedReader:
     return _open(tar, f"blobs/{digest.replace(':', '/')}")
 
 
-def _open(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+def _open(tar: tarfile.TarFile, name: str) -> BufferedReader:
     file = tar.extractfile(name)
-    assert file is not None
+    assert isinstance(file, BufferedReader)
     return file
+
+
+def decompressed(blob: BufferedReader) -> IO[bytes] | gzip.GzipFile:
+    """Return the tar of a layer as it was before compression: zstd, gzip or none."""
+    magic = blob.peek(4)[:4]
+    if magic == ZSTD:
+        return zstandard.ZstdDecompressor().stream_reader(blob)
+    return gzip.GzipFile(fileobj=blob) if magic.startswith(GZIP) else blob
 
 
 def _entries(tar: tarfile.TarFile, digest: str) -> dict[str, Entry]:
     """Return the entries of a layer by path, in the order of the archive."""
-    blob = _blob(tar, digest)
-    magic = blob.read(4)
-    blob.seek(0)
-    if magic == ZSTD:
-        stream: IO[bytes] | gzip.GzipFile = zstandard.ZstdDecompressor().stream_reader(blob)
-    else:
-        stream = gzip.GzipFile(fileobj=blob) if magic.startswith(GZIP) else blob
-    with tarfile.open(fileobj=stream, mode="r|") as layer:
+    with tarfile.open(fileobj=decompressed(_blob(tar, digest)), mode="r|") as layer:
         return dict(_read(layer))
 
 

@@ -37,6 +37,22 @@ def parser() -> Parser:
         help="build nothing: say which layers would change since the last build, or since a git "
         "ref, how large they would be, and why",
     )
+    how.add_argument(
+        "--shell",
+        metavar="STAGE",
+        help="open a shell in this stage, or in the state before the step that fails on the way; "
+        "without a terminal it takes commands from stdin",
+    )
+    how.add_argument(
+        "--history",
+        action="store_true",
+        help="show the builds of the profile: what each ran and what it took from the cache",
+    )
+    how.add_argument(
+        "--tree",
+        action="store_true",
+        help="show the largest packages and files in each layer of the image that was built last",
+    )
     made.add_argument(
         "--set",
         action="append",

@@ -7,10 +7,9 @@ lines for people are made here from the same events.
 import base64
 import json
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, Literal
 
@@ -19,19 +18,27 @@ from rich.live import Live
 from rich.text import Text
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
-LOG_LINES = 30
+# As docker/install-packages says it: BuildKit counts what it pulls, not what a command downloads.
+DOWNLOADED = re.compile(r"^downloaded (\d+) bytes$", re.MULTILINE)
 
 
 @dataclass
 class Step:
-    """One vertex of the build: its name as BuildKit gives it, and how far it is."""
+    """One vertex of the build: its name as BuildKit gives it, and how far it is.
+
+    `queued` is when it was announced, by the clock of this machine; the other times are the
+    builder's. `output` is all that its command printed, `transfers` the bytes of each image layer
+    or folder that was brought for it.
+    """
 
     name: str
+    queued: datetime | None = None
     started: datetime | None = None
     completed: datetime | None = None
     cached: bool = False
     error: str = ""
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    output: str = ""
+    transfers: dict[str, int] = field(default_factory=dict)
 
     @property
     def state(self) -> State:
@@ -50,14 +57,35 @@ class Step:
         return (end - self.started).total_seconds() if self.started and end else 0.0
 
     @property
+    def received(self) -> int | None:
+        """Bytes that were pulled, sent or downloaded for this step; None when nothing tells."""
+        said = [int(number) for number in DOWNLOADED.findall(self.output)]
+        return sum([*self.transfers.values(), *said]) if self.transfers or said else None
+
+    def tail(self, lines: int) -> list[str]:
+        """Return the last lines of the output, without empty ones."""
+        return [line for line in self.output.splitlines() if line.strip()][-lines:]
+
+    @property
     def is_work(self) -> bool:
         """Whether this is a step of a stage, not a transfer or BuildKit's own housekeeping."""
-        return bool(re.match(r"\[([^]]+ )?\d+/\d+\] (?!LINK)", self.name))
+        return is_work(self.name)
+
+    @property
+    def stage(self) -> str:
+        """The stage of the Dockerfile that it belongs to; '' for none."""
+        found = re.match(r"\[(\S+) +\d+/\d+\]", self.name)
+        return found[1] if found else ""
 
     @property
     def title(self) -> str:
         """The name on one line, without mounts: what is done, not with what."""
         return " ".join(word for word in self.name.split() if not word.startswith("--mount="))
+
+
+def is_work(name: str) -> bool:
+    """Whether a step of this name is one of a stage, not a transfer or BuildKit's housekeeping."""
+    return bool(re.match(r"\[([^]]+ )?\d+/\d+\] (?!LINK)", name))
 
 
 class Steps:
@@ -80,12 +108,16 @@ class Steps:
         for each in event.get("logs") or ():
             step = self.by_digest.get(each["vertex"])
             if step is not None:
-                text = base64.b64decode(each.get("data") or "").decode(errors="replace")
-                step.log.extend(part for part in text.splitlines() if part.strip())
+                step.output += base64.b64decode(each.get("data") or "").decode(errors="replace")
+        for each in event.get("statuses") or ():
+            step = self.by_digest.get(each["vertex"])
+            if step is not None and each["id"].startswith(("sha256:", "transferring ")):
+                step.transfers[each["id"]] = each["current"]
         return ended
 
     def _vertex(self, vertex: dict[str, Any]) -> Step | None:
-        step = self.by_digest.setdefault(vertex["digest"], Step(vertex.get("name", "")))
+        announced = Step(vertex.get("name", ""), queued=datetime.now(timezone.utc))
+        step = self.by_digest.setdefault(vertex["digest"], announced)
         before = step.state
         step.started = _time(vertex.get("started")) or step.started
         step.completed = _time(vertex.get("completed")) or step.completed
@@ -171,6 +203,5 @@ def _running(steps: Steps, width: int) -> Text:
     for step in list(steps):
         if step.state == "running":
             lines.append(f"{step.seconds(now):>7.0f} s  {step.title}"[: width - 1])
-            if step.log:
-                lines.append(f"           {step.log[-1]}"[: width - 1])
+            lines += [f"           {line}"[: width - 1] for line in step.tail(1)]
     return Text("\n".join(lines[-16:]), style="cyan")

@@ -1,6 +1,7 @@
 """What was built: a record in JSON for each build, and the latest of a profile."""
 
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,19 +33,28 @@ class Layer(Frozen):
 
 
 class StepRecord(Frozen):
-    """A step of the build as BuildKit reported it."""
+    """A step of the build as BuildKit reported it.
+
+    `queued` and `started` are in seconds after the first step was announced, `received` is in
+    bytes; each is None where that was not told or, in the first schema, not kept.
+    """
 
     name: str
     cached: bool
     seconds: float
+    queued: float | None = None
+    started: float | None = None
+    received: int | None = None
 
 
 class BuildRecord(Frozen):
     """One build of a profile.
 
-    `lock_sha256` is over all lockfiles, `inputs_sha256` over everything
-    that the build was given, `replaced` names the inputs that --context put something else for,
-    and by `recipe` a later build tells what changed.
+    `lock_sha256` is over all lockfiles, `inputs_sha256` over everything that the build was given,
+    `replaced` names the inputs that --context put something else for, and by `recipe` a later build
+    tells what changed. `logs` leads, by layer and relative to the record's folder, to what its
+    commands printed when it was made. What the second schema brought has defaults: a record of the
+    first one is read.
     """
 
     schema_version: int = 2
@@ -54,7 +64,6 @@ class BuildRecord(Frozen):
     lock_sha256: str
     inputs_sha256: str
     replaced: dict[str, str]
-    recipe: Recipe
     git_sha: str
     git_dirty: bool
     utc: str
@@ -62,17 +71,33 @@ class BuildRecord(Frozen):
     engine: str
     layers: tuple[Layer, ...]
     steps: tuple[StepRecord, ...]
+    recipe: Recipe | None = None
+    logs: dict[str, str] = {}
 
 
 def save(record: BuildRecord) -> Path:
     """Write a record below .workspace/builds/; return its path."""
     folder = BUILDS / record.profile
-    stamp = record.utc.replace(":", "").replace("-", "")
-    path = folder / f"{stamp}.json"
+    path = folder / f"{stamp(record.utc)}.json"
     text = record.model_dump_json(indent=2) + "\n"
     write_atomic(path, text)
     write_atomic(folder / "latest.json", text)
     return path
+
+
+def stamp(utc: str) -> str:
+    """Return a time as names of files and folders have it."""
+    return utc.replace(":", "").replace("-", "")
+
+
+def history(profile: str) -> Iterator[BuildRecord]:
+    """Yield the records of a profile's builds, newest first; those of another schema are left out.
+
+    Every build is in it that made an image, and none that found nothing to do.
+    """
+    for path in sorted((BUILDS / profile).glob("[0-9]*Z.json"), reverse=True):
+        with suppress(ValidationError):
+            yield BuildRecord.model_validate_json(path.read_text())
 
 
 def latest(profile: str) -> BuildRecord | None:
@@ -90,18 +115,6 @@ def latest(profile: str) -> BuildRecord | None:
             f"{shown(path)} is no build record: {error.errors()[0]['msg']}.",
             hint=f"Build again: ./nox -s build -- --profile {profile}",
         ) from None
-
-
-def records(profile: str) -> list[BuildRecord]:
-    """Return the records of a profile's builds, the oldest first.
-
-    Those that cannot be read, as of an older version, are left out.
-    """
-    found = []
-    for path in sorted((BUILDS / profile).glob("[0-9]*T[0-9]*Z.json")):
-        with suppress(ValidationError):
-            found.append(BuildRecord.model_validate_json(path.read_text()))
-    return found
 
 
 def now() -> str:

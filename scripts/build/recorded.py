@@ -6,7 +6,7 @@ import tomli
 import tomli_w
 from pydantic import ValidationError
 
-from scripts.build.record import BuildRecord, records
+from scripts.build.record import BuildRecord, history
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import write_atomic
 from scripts.workspace.model import Record
@@ -30,7 +30,9 @@ def digests(record: BuildRecord) -> Iterator[tuple[str, str]]:
     A committed one is only for what is built without replaced inputs. Raises BadInput for a file
     of digests that cannot be read.
     """
-    for before in records(record.profile):
+    if record.recipe is None:
+        return
+    for before in history(record.profile):
         if before.utc < record.utc and before.recipe == record.recipe:
             yield before.digest, f"here at {before.utc} ({before.engine})"
     verified = read().get(record.profile)
@@ -50,6 +52,7 @@ def comparison(record: BuildRecord) -> str:
 
 def remember(record: BuildRecord) -> None:
     """Write down what was verified, for every clone of the repository."""
+    assert record.recipe is not None  # it was built just now
     made = read()
     made[record.profile] = Verified(
         recipe=record.recipe.digest, digest=record.digest, engine=record.engine

@@ -166,6 +166,16 @@ class Profile(Record):
     hub: str | None = None
 
 
+class Build(Record):
+    """What an image is held to.
+
+    `layers` is how many it may have, `budget_mb` what each may weigh as it is pulled, in MB.
+    """
+
+    layers: int = Field(ge=1)
+    budget_mb: Mapping[Name, Annotated[float, Field(gt=0)]] = {}
+
+
 class Bench(Record):
     """What `bench` measures when no --suite is given, in how many rounds, for how many seconds."""
 
@@ -187,6 +197,7 @@ class Workspace(Record):
     debian: Debian
     launch: Launch
     profiles: Mapping[Name, Profile]
+    build: Build = Build()
     bench: Bench
 
     def profile(self, name: str) -> Profile:

@@ -67,11 +67,66 @@ def test_the_step_that_failed_is_found_among_those_that_were_cancelled() -> None
     assert failed.name == "[py-torch 1/2] RUN x"
 
 
-def test_the_last_lines_of_a_step_are_kept() -> None:
-    text = base64.b64encode("".join(f"line {n}\n" for n in range(100)).encode()).decode()
-    (step,) = feed(vertex(started=START), {"logs": [{"vertex": "sha256:1", "data": text}]})
-    assert list(step.log)[-1] == "line 99"
-    assert len(step.log) == 30
+def said(text: str) -> dict[str, Any]:
+    data = base64.b64encode(text.encode()).decode()
+    return {"logs": [{"vertex": "sha256:1", "data": data}]}
+
+
+@given(chunks=st.lists(st.text(st.characters(codec="ascii"))))
+def test_all_that_a_step_prints_is_kept_as_it_came(chunks: list[str]) -> None:
+    (step,) = feed(vertex(started=START), *map(said, chunks))
+    assert step.output == "".join(chunks)
+
+
+def test_a_line_that_comes_in_two_parts_is_one_line() -> None:
+    (step,) = feed(vertex(started=START), said("cause"), said(": connection refused\n\n"))
+    assert step.tail(30) == ["cause: connection refused"]
+
+
+def test_the_tail_is_the_last_lines_that_say_something() -> None:
+    (step,) = feed(vertex(started=START), said("".join(f"line {n}\n\n" for n in range(100))))
+    assert step.tail(2) == ["line 98", "line 99"]
+
+
+def status(name: str, current: int) -> dict[str, Any]:
+    return {"statuses": [{"id": name, "vertex": "sha256:1", "current": current}]}
+
+
+def test_what_a_step_received_is_the_last_state_of_each_transfer() -> None:
+    (step,) = feed(
+        vertex(started=START),
+        status("transferring tools:", 10),
+        status("transferring tools:", 25),
+        status("sha256:a", 100),
+        status("exporting layers", 7),
+    )
+    assert step.received == 125
+
+
+def test_a_command_tells_itself_what_it_downloaded() -> None:
+    (step,) = feed(vertex(started=START), said("Resolved\ndownloaded 88130629 bytes\n"))
+    assert step.received == 88130629
+
+
+def test_nothing_is_said_of_a_step_whose_downloads_nobody_counts() -> None:
+    (step,) = feed(vertex(started=START), said("downloaded the internet\n"))
+    assert step.received is None
+
+
+def test_a_step_is_queued_when_it_is_announced_first() -> None:
+    (step,) = feed(vertex(), vertex(started=START))
+    assert step.queued is not None
+    assert step.started is not None
+    (again,) = feed(vertex())
+    assert again.queued is not None
+    assert again.queued >= step.queued
+
+
+def test_the_stage_of_a_step_is_its_first_word() -> None:
+    assert Step("[py-torch 1/2] RUN x").stage == "py-torch"
+    assert Step("[image  2/10] COPY --link --from=py-cuda /layer /").stage == "image"
+    assert Step("[context tools] load from client").stage == ""
+    assert Step("[1/1] ADD rootfs.tar /").stage == ""
 
 
 def test_without_a_terminal_each_finished_step_is_one_plain_line() -> None:

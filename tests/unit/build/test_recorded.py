@@ -87,4 +87,4 @@ def test_a_file_that_cannot_be_read_is_named() -> None:
 def test_a_record_of_an_older_version_is_passed_over() -> None:
     path = save(made(ONE, 0))
     path.write_text('{"schema_version": 1}')
-    assert records.records("sandbox") == []
+    assert list(records.history("sandbox")) == []

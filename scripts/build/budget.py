@@ -17,7 +17,7 @@ def layer_names() -> set[str]:
 
 
 def check(build: Build, known: Iterable[str]) -> None:
-    """Raise BadInput for more layers than are allowed, and for a budget of one that no image has."""
+    """Raise BadInput for more layers than are allowed, and a budget of one that no image has."""
     names = set(known)
     if len(names) > build.layers:
         raise BadInput(

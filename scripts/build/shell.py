@@ -98,8 +98,9 @@ def shell(
                 f"    {before.command}\n"
             )
             with buildx.secrets() as files:
-                mounted = {f"/run/secrets/{key}": files[key] for key in before.secrets}
-                return _run(engine, image, mounted)
+                # An engine elsewhere has no files of this machine to mount.
+                secrets = before.secrets if engine.host.startswith("unix://") else ()
+                return _run(engine, image, {f"/run/secrets/{key}": files[key] for key in secrets})
         say(f"This is {stage} as docker/Dockerfile makes it.")
         return _run(engine, image, {})
 

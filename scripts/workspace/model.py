@@ -197,7 +197,7 @@ class Workspace(Record):
     debian: Debian
     launch: Launch
     profiles: Mapping[Name, Profile]
-    build: Build = Build()
+    build: Build
     bench: Bench
 
     def profile(self, name: str) -> Profile:

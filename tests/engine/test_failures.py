@@ -6,7 +6,7 @@ import pytest
 
 from scripts.workspace.paths import DOCKER
 from tests.support.commands import Done
-from tests.support.registry import Registry
+from tests.support.registry import Registry, running
 from tests.support.workspaces import Apart
 
 SIX = "six==1.17.0 --hash=sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274"
@@ -108,6 +108,14 @@ def test_a_base_image_whose_registry_is_not_reached_is_recognized(
     base = f"--context=base=docker-image://127.0.0.1:1/any@sha256:{'0' * 64}"
     done = apart.build("--target=layout", base, f"--context=source={tmp_path}")
     assert "The build does not reach the network" in done.stderr
+
+
+def test_a_base_image_that_asks_for_a_login_is_recognized(apart: Apart, tmp_path: Path) -> None:
+    (tmp_path / "registry").mkdir()
+    with running(tmp_path / "registry", with_login=True) as started:
+        base = f"--context=base=docker-image://{started.host}/any@sha256:{'0' * 64}"
+        done = apart.build("--target=layout", base, f"--context=source={tmp_path}")
+    assert "The registry does not give the base image to this user." in done.stderr
 
 
 def test_a_step_of_the_stand_in_is_named_with_its_own_dockerfile(

@@ -87,6 +87,8 @@ def verified(names: Sequence[str], workspace: Workspace) -> None:
         raise Inconclusive(f"{len(jobs)} locks are the same; {len(left_out)} were not verified.")
     if not found:
         print(f"pip-tools agrees with uv on every lock that was asked for ({len(jobs)}).")
+        if some := [job.target.name for job in jobs if not job.target.python]:
+            print(f"Of {', '.join(some)}: on what is meant for this Python.")
         return
     table = Table("lockfile", "package", "locked by uv", "by pip-compile", box=None)
     for each in found:
@@ -190,7 +192,8 @@ def patient(waiting: Collection[str]) -> Iterator[None]:
     """
 
     def tell_names() -> None:
-        say(f"No answer yet for {', '.join(sorted(waiting))}: the network is slow, or away.")
+        names = ", ".join(sorted(waiting)) or "the pins that are looked up"
+        say(f"No answer yet for {names}: the network is slow, or away.")
 
     timer = Timer(SLOW_S, tell_names)
     timer.daemon = True

@@ -59,7 +59,7 @@ def problems(
             yield f"{title} is needed, but it is not in the lock."
             continue
         if title in resolved.yanked:
-            yield f"{title} was yanked: {resolved.yanked[title]}"
+            yield f"{title} was yanked: {resolved.yanked[title] or 'no reason is given'}"
         limit = cutoffs.get(release.name, cutoffs["*"])
         for python in resolved.pythons:
             if resolved.universal and not applies(release.marker, python, platform):

@@ -54,7 +54,7 @@ def read(path: Path) -> Lockfile:
     if found.text() != text:
         raise BadInput(
             f"{shown(path)} is not as `lock` wrote it: it was edited or cut off.",
-            hint="Run ./nox -s lock",
+            hint=f"Run ./nox -s lock, or take it back: git checkout {shown(path)}",
         )
     return found
 
@@ -154,10 +154,16 @@ def _pin(lines: list[str]) -> Pin:
         requirement=head,
         hashes=hashes,
         via=tuple(reason for reason in reasons if reason),
-        file=File(files[0][0], int(files[0][1]), date.fromisoformat(files[0][3]))
-        if files
-        else None,
+        file=_file(head, files[0]) if files else None,
     )
+
+
+def _file(head: str, words: list[str]) -> File:
+    try:
+        name, size, _, day = words
+        return File(name, int(size), date.fromisoformat(day))
+    except ValueError:
+        raise BadInput(f"the lock says of {head!r} what is no file with size and day.") from None
 
 
 def locked(name: str) -> list[Pin]:

@@ -84,24 +84,28 @@ def included(files: Sequence[Path]) -> list[Path]:
     Raises BadInput for one that is not there or no text.
     """
     found: list[Path] = []
-    waiting = list(files)
+    waiting = [(file, "workspace.toml") for file in files]
     while waiting:
-        file = waiting.pop(0)
+        file, asker = waiting.pop(0)
         if file in found:
             continue
         found.append(file)
-        waiting += [file.parent / name for name in INCLUDES.findall(content(file))]
+        text = content(file, asker)
+        for match in INCLUDES.finditer(text):
+            line = text.count("\n", 0, match.start(1)) + 1
+            waiting.append((file.parent / match[1], f"{shown(file)}:{line}"))
     return found
 
 
-def content(file: Path) -> str:
-    """Return the text of an .in file; raises BadInput when it is not there or no text."""
+def content(file: Path, asker: str = "workspace.toml") -> str:
+    """Return the text of an .in file; raises BadInput when it is not there or no text.
+
+    `asker` is what names it, for the message.
+    """
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BadInput(
-            f"{shown(file)} does not exist, but workspace.toml or an .in file asks for it."
-        ) from None
+        raise BadInput(f"{shown(file)} does not exist, but {asker} asks for it.") from None
     except (UnicodeDecodeError, IsADirectoryError) as reason:
         raise BadInput(f"{shown(file)} is no text in UTF-8: {reason}") from None
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -29,13 +30,14 @@ def look_up(record: Source, pinned: str | None) -> Found:
 
     `pinned` is the commit so far; the notes say which origin is not there, has the ref elsewhere,
     or lacks the commit. Raises NotFound when no origin has the ref or its commit, and Unreachable
-    when one that did not answer may have it.
+    when one that did not answer may have it, or would have had to be asked first.
     """
     told = lookup.ask_all({each: partial(commit_of, each, record.ref) for each in record.origins})
     commits = {origin: answer for origin, answer in told.items() if isinstance(answer, str)}
     if not commits:
         raise _nobody(f"no origin has {record.ref}", told)
     first, commit = next(iter(commits.items()))
+    _require_say(record, told, first, commit, pinned)
     # An origin may have lost the ref and still have the commit.
     asked = [origin for origin, answer in told.items() if not isinstance(answer, Unreachable)]
     having = lookup.ask_all({origin: partial(confirm, origin, commit) for origin in asked})
@@ -53,6 +55,26 @@ def look_up(record: Source, pinned: str | None) -> Found:
                 f"{first} has {record.ref} at {commit}, but {origin} at {other}{as_pinned}"
             )
     return Found({"commit": commit}, tuple(notes))
+
+
+def _require_say(
+    record: Source,
+    told: Mapping[str, str | NotFound | Unreachable],
+    first: str,
+    commit: str,
+    pinned: str | None,
+) -> None:
+    """Raise Unreachable when a later origin would move a pin because an earlier one is silent.
+
+    A mirror may be old, or worse: it says where a ref is only when those before it do not know.
+    """
+    before = record.origins[: record.origins.index(first)]
+    silent = [origin for origin in before if isinstance(told[origin], Unreachable)]
+    if silent and pinned not in (None, commit) and commit != record.ref:
+        raise Unreachable(
+            f"{silent[0]}: {told[silent[0]]}; {first} has {record.ref} at {commit}, but only says "
+            "so when those before it answer"
+        )
 
 
 def commit_of(origin: str, ref: str) -> str:

@@ -1,13 +1,15 @@
 """A lockfile tells what it follows from, and is refused when it is not as it was written."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.lock.lockfile import File, Lockfile, Pin, changes, pins, read
 from scripts.workspace.errors import BadInput
+from scripts.workspace.paths import LOCKFILES
 
 BODY = """\
 first==1.0 \\
@@ -136,3 +138,13 @@ def test_a_line_added_to_the_header_is_refused(tmp_path: Path, line: str) -> Non
     path.write_text(f"{title}\n{line}\n{rest}")
     with pytest.raises(BadInput, match="edited or cut off"):
         read(path)
+
+
+LOCK = read(LOCKFILES / "worker-py3.11.txt").body[:6000]
+
+
+@given(st.integers(0, len(LOCK)))
+@example(LOCK.index("# file ") + len("# file aenum-3"))
+def test_a_lock_cut_off_anywhere_is_read_or_refused_but_never_a_fault(length: int) -> None:
+    with suppress(BadInput):
+        list(pins(LOCK[:length]))

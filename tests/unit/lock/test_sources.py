@@ -111,6 +111,23 @@ def test_a_commit_that_no_origin_has_is_not_found_and_names_each(
     assert mirror.as_uri() in str(failure.value)
 
 
+def test_a_mirror_does_not_move_a_pin_while_the_origin_before_it_is_silent(
+    tmp_path: Path, origin: Path, mirror: Path
+) -> None:
+    pinned = head(origin)
+    commit(mirror, "two")
+    git(mirror, "tag", "--force", "v1")
+    away = "http://127.0.0.1:1/away.git"
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1.*; .*mirror has v1 at"):
+        sources.look_up(source("v1", away, mirror), pinned)
+    # It may confirm what is pinned, and say where a ref is that was never pinned.
+    assert sources.look_up(source("v1", away, mirror), head(mirror)).pin["commit"] == head(mirror)
+    assert sources.look_up(source("v1", away, mirror), None).pin["commit"] == head(mirror)
+    # One that answers that it has no such repository has had its say.
+    gone = (tmp_path / "gone").as_uri()
+    assert sources.look_up(source("v1", gone, mirror), pinned).pin["commit"] == head(mirror)
+
+
 def test_the_id_of_a_tag_is_no_commit(origin: Path) -> None:
     tag = git(origin, "rev-parse", "v1")
     with pytest.raises(NotFound, match=f"does not have commit {tag}"):

@@ -50,7 +50,7 @@ def build(
 
     Raises BadInput for wrong arguments or inputs, Failure with the failed step and its last lines.
     """
-    with _prepared(workspace, name, context) as task:
+    with prepared(workspace, name, context) as task:
         started = time.monotonic()
         inputs = _inputs_digest(task.folders, task.definition)
         before = _before(name)
@@ -63,7 +63,7 @@ def build(
         if passed and passed.key(recipes.CHECK) == recipe.key(recipes.CHECK):
             # What was built then has passed it.
             del task.definition["target"][recipes.CHECK]
-        steps, digest = _bake(task, engine, console)
+        steps, digest = bake_all(task, engine, console)
         sha, dirty = git_state()
         utc = now()
         found = tuple(layers(engine, bake.image_name(name), steps))
@@ -107,7 +107,7 @@ def build_stage(
     """
     if stage not in (known := contexts.stages()):
         raise BadInput(f"docker/Dockerfile has no stage {stage}.{nearest(stage, known)}")
-    with _prepared(workspace, name, context) as task:
+    with prepared(workspace, name, context) as task:
         _require_space(workspace, name, task, engine)
         del task.definition["target"][recipes.CHECK]
         task.definition["target"]["image"] |= {
@@ -116,11 +116,11 @@ def build_stage(
             "output": [buildx.throwaway(image) if image else "type=cacheonly"],
             **({"dockerfile-inline": text} if text else {}),
         }
-        _bake(task, engine, console)
+        bake_all(task, engine, console)
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """What buildx is given: a bake definition, and where the parts of it come from.
 
     `replaced` are the inputs that --context replaces, as it names them, `given` as buildx gets
@@ -137,7 +137,7 @@ class _Task:
 
 
 @contextmanager
-def _prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[_Task]:
+def prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[Task]:
     """Bring everything that a build needs together; no other build of the profile runs then."""
     profile = workspace.profile(name)
     replaced = bake.replacements(context, contexts.replaceable())
@@ -154,10 +154,10 @@ def _prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[_
         if profile.source.folder is not None:
             dockerfiles["source"] = ROOT / profile.source.folder / "Dockerfile"
         file = BUILDS / name / "bake.json"
-        yield _Task(name, dockerfiles, folders, replaced, given, definition, file)
+        yield Task(name, dockerfiles, folders, replaced, given, definition, file)
 
 
-def _bake(task: _Task, engine: Engine, console: Console) -> tuple[dict[str, Steps], str]:
+def bake_all(task: Task, engine: Engine, console: Console) -> tuple[dict[str, Steps], str]:
     """Run buildx for each target; return the steps of each, and the last one's digest."""
     write_atomic(task.file, bake.render(task.definition))
     steps, digest = {}, ""
@@ -192,7 +192,7 @@ def _step_records(steps: Mapping[str, Steps]) -> Iterator[StepRecord]:
         )
 
 
-def _require_space(workspace: Workspace, name: str, task: _Task, engine: Engine) -> None:
+def _require_space(workspace: Workspace, name: str, task: Task, engine: Engine) -> None:
     """Raise Failure when the disk is too small; after a first build only changes are added."""
     groups = contexts.groups(workspace, workspace.profile(name))
     wheels = sum(

@@ -251,6 +251,7 @@ def start() -> Engine:
         process = None
         if running() is None:
             _unpack()
+            _end_steps()
             process = _launch()
         _wait(process)
     return embedded()
@@ -354,11 +355,31 @@ def stop() -> bool:
     # A daemon that was killed leaves its containerd running and its folder mounted on itself.
     if (orphan := _process(exec_root() / "containerd" / "containerd.pid")) is not None:
         _end(orphan, lambda: _process(exec_root() / "containerd" / "containerd.pid"))
-    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    for path in reversed([each for each in mounted if Path(each).is_relative_to(ENGINE)]):
-        subprocess.run(["umount", "--lazy", path], check=True)
+    _end_steps()
+    _unmount(ENGINE)
     shutil.rmtree(exec_root(), ignore_errors=True)
     return pid is not None
+
+
+def _end_steps() -> None:
+    """End the steps of a build whose daemon was killed: they run on, and nobody waits for them."""
+    if not (BIN / "runc").exists():
+        return
+    runc = [str(BIN / "runc")]
+    listed = subprocess.run([*runc, "list", "--format=json"], capture_output=True, check=True)
+    for container in json.loads(listed.stdout) or ():
+        bundle = Path(container["bundle"])
+        if bundle.is_relative_to(ENGINE):
+            # One that ended in the meantime is no failure.
+            subprocess.run([*runc, "delete", "--force", container["id"]], capture_output=True)
+            _unmount(bundle)
+            shutil.rmtree(bundle, ignore_errors=True)
+
+
+def _unmount(folder: Path) -> None:
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for path in reversed([each for each in mounted if Path(each).is_relative_to(folder)]):
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 def _end(pid: int, alive: Callable[[], int | None]) -> None:

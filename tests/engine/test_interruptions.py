@@ -61,6 +61,7 @@ def test_an_engine_that_is_killed_is_told_and_the_next_build_works(
     done = apart.build(model(tmp_path / "model"))
     assert done.returncode == 0, done.stderr
     assert not processes(runs)
+    assert f"{apart.folder}/engine/data/buildkit/executor" not in Path("/proc/mounts").read_text()
 
 
 def test_two_builds_at_once_make_one_image_and_one_finds_it_made(

@@ -6,8 +6,9 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from scripts.build import engine, verify
+from scripts.build import engine, exchange, verify
 from scripts.build.build import build, build_stage
+from scripts.build.push import publish
 from scripts.build.record import BuildRecord
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import CheckFailed
@@ -53,17 +54,23 @@ def main(args: argparse.Namespace) -> int:
     workspace = load()
     workspace.profile(args.profile)
     console = Console()
+    shared = exchange.parse(args)
     daemon = engine.ensure()
+    if args.builder:
+        daemon = exchange.built_by(daemon, args.builder)
     if args.target is not None:
-        build_stage(workspace, args.profile, args.context, daemon, console, args.target)
+        build_stage(workspace, args.profile, args.context, daemon, console, args.target, shared)
         console.print(f"{args.target} is built.")
         return 0
-    record, built = build(workspace, args.profile, args.context, daemon, console)
+    record, built = build(workspace, args.profile, args.context, daemon, console, shared)
     console.print(table(record, built))
     for name, value in record.replaced.items():
         console.print(f"{name} was replaced by {value}", highlight=False, soft_wrap=True)
     if not built:
         console.print("Nothing changed since it was built.")
+    if shared.push:
+        record = publish(workspace, daemon, record, shared.push, shared.attest, console)
+        console.print(f"Pushed: {record.pushed}", highlight=False, soft_wrap=True)
     if args.verify:
         console.print("Building it again from nothing.")
         if found := verify.differences(record, daemon, args.context):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from rich.console import Console
 
 from scripts.build import bake, buildx, contexts
 from scripts.build.engine import Engine
-from scripts.build.image import layers
+from scripts.build.exchange import NOTHING, Exchange, laid_over
+from scripts.build.image import layers, load, pushed_layers
+from scripts.build.labels import labels
 from scripts.build.progress import Steps
 from scripts.build.record import BuildRecord, StepRecord, git_state, latest, now, save
+from scripts.build.retry import patiently
 from scripts.lock.pins import entries
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import exclusive, require_space, write_atomic
@@ -31,9 +35,17 @@ REST = 3_000_000_000
 
 
 def build(
-    workspace: Workspace, name: str, context: list[str], engine: Engine, console: Console
+    workspace: Workspace,
+    name: str,
+    context: list[str],
+    engine: Engine,
+    console: Console,
+    exchange: Exchange = NOTHING,
 ) -> tuple[BuildRecord, bool]:
     """Build a profile's image; return its record and whether anything had to be done.
+
+    Caches are read and written as `exchange` says. A builder of the user's own pushes the image
+    as well; else see `push.publish`.
 
     Raises BadInput for wrong arguments or inputs, Failure with the failed step and its last lines.
     """
@@ -42,14 +54,24 @@ def build(
         inputs = _inputs_digest(task.folders, task.definition)
         before = _before(name)
         same = before is not None and before.inputs_sha256 == inputs
-        if before and same and not _floating(task.given) and _present(engine, before):
+        asked = exchange.cache_to or (engine.builder and exchange.push)
+        still = before and same and not asked and not _floating(task.given)
+        if before and still and _present(engine, before):
             return before, False
         _require_space(workspace, name, task, engine)
-        steps, digest = _bake(task, engine, console)
+        steps, digest = _bake(task, engine, console, exchange)
+        image = bake.image_name(name)
+        if engine.builder and exchange.push:
+            image = f"{exchange.push}@{digest}"
+            found = pushed_layers(exchange.push, steps)
+        else:
+            if engine.builder:
+                load(engine, task.archive, image)
+            found = layers(engine, image, steps)
         sha, dirty = git_state()
         record = BuildRecord(
             profile=name,
-            image=bake.image_name(name),
+            image=image,
             digest=digest,
             lock_sha256=_lock_digest(),
             inputs_sha256=inputs,
@@ -58,8 +80,8 @@ def build(
             git_dirty=dirty,
             utc=now(),
             seconds=round(time.monotonic() - started, 1),
-            engine=f"{'embedded' if engine.embedded else 'own'}, {_version(engine)}",
-            layers=tuple(layers(engine, bake.image_name(name), steps)),
+            engine=_version(engine),
+            layers=tuple(found),
             steps=tuple(
                 StepRecord(name=step.name, cached=step.cached, seconds=round(step.seconds(), 2))
                 for each in steps.values()
@@ -77,6 +99,7 @@ def build_stage(
     engine: Engine,
     console: Console,
     stage: str,
+    exchange: Exchange = NOTHING,
 ) -> None:
     """Build up to a stage of docker/Dockerfile; no image is made and nothing is recorded.
 
@@ -91,7 +114,7 @@ def build_stage(
             "tags": [],
             "output": ["type=cacheonly"],
         }
-        _bake(task, engine, console)
+        _bake(task, engine, console, exchange)
 
 
 @dataclass(frozen=True)
@@ -108,6 +131,11 @@ class _Task:
     definition: dict[str, Any]
     file: Path
 
+    @property
+    def archive(self) -> Path:
+        """Where the image of a builder lies until the engine has it."""
+        return self.file.with_name("image.tar")
+
 
 @contextmanager
 def _prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[_Task]:
@@ -123,15 +151,21 @@ def _prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[_
         output = buildx.exporter(bake.image_name(name))
         image = _base(workspace, name)
         definition = bake.definition(name, profile, folders, image, given, secrets, output)
+        definition["target"]["image"]["labels"] = labels(workspace, name, replaced)
         yield _Task(folders, replaced, given, definition, BUILDS / name / "bake.json")
 
 
-def _bake(task: _Task, engine: Engine, console: Console) -> tuple[dict[str, Steps], str]:
+def _bake(
+    task: _Task, engine: Engine, console: Console, exchange: Exchange
+) -> tuple[dict[str, Steps], str]:
     """Run buildx for each target; return the steps of each, and the last one's digest."""
-    write_atomic(task.file, bake.render(task.definition))
+    write_atomic(task.file, bake.render(laid_over(task.definition, exchange, engine, task.archive)))
     steps, digest = {}, ""
     for target in bake.order(task.definition):
-        steps[target], digest = buildx.bake(engine, task.file, target, console)
+        # What was built is not built again when a registry drops the image or a cache.
+        steps[target], digest = patiently(
+            partial(buildx.bake, engine, task.file, target, console), exchange.registries
+        )
     return steps, digest
 
 
@@ -145,7 +179,8 @@ def _require_space(workspace: Workspace, name: str, task: _Task, engine: Engine)
         for pin in pins
         if pin.file is not None
     )
-    needed = REST if _before(name) else REST + PER_WHEEL_BYTE * wheels
+    # A builder of the user's own has a disk of its own.
+    needed = REST if engine.builder or _before(name) else REST + PER_WHEEL_BYTE * wheels
     require_space(ENGINE if engine.embedded else BUILDS, needed, f"building {name}")
 
 
@@ -167,7 +202,10 @@ def _present(engine: Engine, record: BuildRecord) -> bool:
 
 
 def _version(engine: Engine) -> str:
-    return "Docker " + str(engine.client(30).version()["Version"])
+    if engine.builder:
+        return f"builder {engine.builder}"
+    kind = "embedded" if engine.embedded else "own"
+    return f"{kind}, Docker {engine.client(30).version()['Version']}"
 
 
 def _lock_digest() -> str:

@@ -15,11 +15,14 @@ from rich.console import Console
 
 from scripts.build.engine import Engine, why_gone
 from scripts.build.progress import Step, Steps, show
+from scripts.build.retry import failure
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import DOCKER, ROOT
 
 # Compressing is most of a cold build, and levels above the first take longer than they save.
 ZSTD_LEVEL = 1
+# How the layers of an image are kept. Docker's own media types know no zstd, OCI's do.
+IMAGE_FORM = f"compression=zstd,compression-level={ZSTD_LEVEL},oci-mediatypes=true"
 CA_BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 DEFAULT_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 # uv's own names for where packages come from; they may hold credentials.
@@ -28,7 +31,7 @@ INDEX_SETTINGS = re.compile(r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|INDEX
 
 def exporter(image: str) -> str:
     """Return the output of a build: an image in the engine's store, its layers in zstd."""
-    return f"type=image,name={image},compression=zstd,compression-level={ZSTD_LEVEL},unpack=true"
+    return f"type=image,name={image},{IMAGE_FORM},unpack=true"
 
 
 @contextmanager
@@ -57,8 +60,7 @@ def bake(engine: Engine, file: Path, target: str, console: Console) -> tuple[Ste
     metadata.unlink(missing_ok=True)
     process = subprocess.Popen(
         [
-            str(engine.program),
-            "buildx",
+            *engine.buildx_command,
             "bake",
             f"--file={DOCKER / 'docker-bake.hcl'}",
             f"--file={file}",
@@ -98,6 +100,8 @@ def _failure(engine: Engine, steps: Steps) -> Failure:
         return Failure(f"the engine stopped in the middle of the build.\n{gone}")
     if step is None:
         return Failure(f"the build failed:\n{said}")
+    if step.name.startswith("exporting "):
+        return failure(f"{step.name} failed: {step.error}")
     log = "\n".join(f"  {line}" for line in step.log)
     return Failure(f"the build failed at {step.name}:\n{log}\n  {step.error}", hint=_cause(step))
 

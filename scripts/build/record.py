@@ -42,6 +42,8 @@ class BuildRecord(Frozen):
 
     `lock_sha256` is over all lockfiles, `inputs_sha256` over everything
     that the build was given, `replaced` names the inputs that --context put something else for.
+    `pushed` is where the image was pushed to, by the digest of what the tag means there: that of
+    the image, or of the index that holds it and its attestations.
     """
 
     schema_version: int = 1
@@ -58,6 +60,7 @@ class BuildRecord(Frozen):
     engine: str
     layers: tuple[Layer, ...]
     steps: tuple[StepRecord, ...]
+    pushed: str = ""
 
 
 def save(record: BuildRecord) -> Path:

@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +15,7 @@ from scripts.build.record import BuildRecord
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import CheckFailed
 from scripts.workspace.model import load
+from scripts.workspace.paths import shown
 
 # How many differences a person is shown of two builds.
 SHOWN = 40
@@ -37,12 +40,18 @@ def table(record: BuildRecord, built: bool) -> Table:
     made.add_section()
     made.add_row(
         "all",
-        _megabytes(sum(layer.size or 0 for layer in record.layers)),
-        _megabytes(sum(layer.unpacked or 0 for layer in record.layers)),
+        _megabytes(_sum(layer.size for layer in record.layers)),
+        _megabytes(_sum(layer.unpacked for layer in record.layers)),
         "",
         f"{record.seconds:.1f}" if built else "",
     )
     return made
+
+
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    """Return the sum; None where a size is not known."""
+    known = list(sizes)
+    return None if None in known else sum(size or 0 for size in known)
 
 
 def _megabytes(size: int | None) -> str:
@@ -55,6 +64,9 @@ def main(args: argparse.Namespace) -> int:
     workspace.profile(args.profile)
     console = Console()
     shared = exchange.parse(args)
+    for cache in shared.cache_from:
+        if isinstance(cache.place, Path) and not cache.place.exists():
+            say(f"There is no cache in {shown(cache.place)} yet.")
     daemon = engine.ensure()
     if args.builder:
         daemon = exchange.built_by(daemon, args.builder)
@@ -71,6 +83,9 @@ def main(args: argparse.Namespace) -> int:
     if shared.push:
         record = publish(workspace, daemon, record, shared.push, shared.attest, console)
         console.print(f"Pushed: {record.pushed}", highlight=False, soft_wrap=True)
+        if args.builder:
+            console.print("It is not in this machine's engine. For bench and serve, build once")
+            console.print("more without --push, which brings it here.")
     if args.verify:
         console.print("Building it again from nothing.")
         if found := verify.differences(record, daemon, args.context):

@@ -107,6 +107,12 @@ def _failure(engine: Engine, steps: Steps) -> Failure:
 
 
 CAUSES = (
+    (
+        r"@sha256:[0-9a-f]{64}: not found",
+        "The registry no longer has that digest. Pin what the tag means there now with "
+        "./nox -s lock -- --upgrade NAME (its name in [images]), or put another image in its "
+        "place: --context base=IMAGE",
+    ),
     ("no space left", "The disk is full. ./nox -s engine shows whose disk it is."),
     ("hash mismatch", "A download does not have the pinned hash. Try again without a proxy."),
     ("failed to fetch|error sending request|dns error|i/o timeout", "No network in the build."),

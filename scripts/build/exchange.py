@@ -65,7 +65,10 @@ def built_by(engine: Engine, builder: str) -> Engine:
         said = chosen.buildx("inspect", "--bootstrap", builder)
     except Failure as failure:
         if "no builder" not in failure.message:
-            raise Failure(f"the builder {builder} does not start: {failure.message}") from None
+            raise Failure(
+                f"the builder {builder} does not answer.\n{failure.message}",
+                hint=f"docker buildx inspect {builder} shows where it should be.",
+            ) from None
         known = _builders(chosen)
         raise BadInput(
             f"--builder {builder}: buildx knows no builder of that name.{nearest(builder, known)}",

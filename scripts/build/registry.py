@@ -55,6 +55,8 @@ def parse(reference: str, option: str) -> Tag:
     Raises BadInput for what is no `HOST/NAME[:TAG]`. The host must be there: a push to where a
     short name leads is rarely meant.
     """
+    if "@" in reference:
+        raise BadInput(f"{option} {reference}: give a tag; its digest is what comes of it.")
     host = reference.partition("/")[0]
     if "/" not in reference or not ({".", ":"} & set(host) or host == "localhost"):
         raise BadInput(

@@ -2,16 +2,28 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.build import budget, engine, history, impact, recorded, supposed, tree, verify
+from scripts.build import (
+    budget,
+    engine,
+    exchange,
+    history,
+    impact,
+    recorded,
+    supposed,
+    tree,
+    verify,
+)
 from scripts.build.bake import replacements
 from scripts.build.build import build, build_stage
 from scripts.build.contexts import replaceable
 from scripts.build.image import built as built_image
+from scripts.build.push import publish
 from scripts.build.recipe import recipe
 from scripts.build.record import BuildRecord, latest
 from scripts.build.record import history as records
@@ -44,12 +56,18 @@ def table(record: BuildRecord, built: bool) -> Table:
     made.add_section()
     made.add_row(
         "all",
-        _megabytes(sum(layer.size or 0 for layer in record.layers)),
-        _megabytes(sum(layer.unpacked or 0 for layer in record.layers)),
+        _megabytes(_sum(layer.size for layer in record.layers)),
+        _megabytes(_sum(layer.unpacked for layer in record.layers)),
         "",
         f"{record.seconds:.1f}" if built else "",
     )
     return made
+
+
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    """Return the sum; None where a size is not known."""
+    known = list(sizes)
+    return None if None in known else sum(size or 0 for size in known)
 
 
 def _megabytes(size: int | None) -> str:
@@ -108,17 +126,23 @@ def main(args: argparse.Namespace) -> int:
         used = history.uses(reversed(list(records(args.profile))))
         console.print(history.table(args.profile, used))
         return 0
+    shared = exchange.parse(args)
+    for cache in shared.cache_from:
+        if isinstance(cache.place, Path) and not cache.place.exists():
+            say(f"There is no cache in {shown(cache.place)} yet.")
     daemon = engine.ensure()
+    if args.builder:
+        daemon = exchange.built_by(daemon, args.builder)
     if args.tree:
         console.print(tree.tree(built_image(args.profile), daemon, console), soft_wrap=True)
         return 0
     if args.shell is not None:
         return shell(workspace, args.profile, args.context, daemon, console, args.shell)
     if args.target is not None:
-        build_stage(workspace, args.profile, args.context, daemon, console, args.target)
+        build_stage(workspace, args.profile, args.context, daemon, console, args.target, shared)
         console.print(f"{args.target} is built.")
         return 0
-    record, built = build(workspace, args.profile, args.context, daemon, console)
+    record, built = build(workspace, args.profile, args.context, daemon, console, shared)
     console.print(table(record, built))
     for name, value in record.replaced.items():
         console.print(f"{name} was replaced by {value}", highlight=False, soft_wrap=True)
@@ -127,6 +151,12 @@ def main(args: argparse.Namespace) -> int:
     else:
         console.print(recorded.comparison(record), highlight=False, soft_wrap=True)
     _hold_to_budget(record, workspace.build.budget_mb)
+    if shared.push:
+        record = publish(workspace, daemon, record, shared.push, shared.attest, console)
+        console.print(f"Pushed: {record.pushed}", highlight=False, soft_wrap=True)
+        if args.builder:
+            console.print("It is not in this machine's engine. For bench and serve, build once")
+            console.print("more without --push, which brings it here.")
     if args.verify:
         console.print("Building it again from nothing.")
         if found := verify.differences(record, daemon, args.context):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from rich.console import Console
 from scripts.build import bake, buildx, contexts
 from scripts.build import recipe as recipes
 from scripts.build.engine import Engine
+from scripts.build.exchange import NOTHING, Exchange, laid_over
 from scripts.build.explain import StepFailed
-from scripts.build.image import layers
+from scripts.build.image import layers, load, pushed_layers
+from scripts.build.labels import labels
 from scripts.build.logs import carried, keep
 from scripts.build.progress import Steps
 from scripts.build.record import (
@@ -30,6 +33,7 @@ from scripts.build.record import (
     save,
     stamp,
 )
+from scripts.build.retry import patiently
 from scripts.lock.pins import entries
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import exclusive, require_space, write_atomic
@@ -44,9 +48,17 @@ REST = 3_000_000_000
 
 
 def build(
-    workspace: Workspace, name: str, context: list[str], engine: Engine, console: Console
+    workspace: Workspace,
+    name: str,
+    context: list[str],
+    engine: Engine,
+    console: Console,
+    exchange: Exchange = NOTHING,
 ) -> tuple[BuildRecord, bool]:
     """Build a profile's image; return its record and whether anything had to be done.
+
+    Caches are read and written as `exchange` says. A builder of the user's own pushes the image
+    as well; else see `push.publish`.
 
     Raises BadInput for wrong arguments or inputs, Failure with the failed step and its last lines.
     """
@@ -55,7 +67,9 @@ def build(
         inputs = _inputs_digest(task.folders, task.definition)
         before = _before(name)
         same = before is not None and before.inputs_sha256 == inputs
-        if before and same and not _floating(task.given) and _present(engine, before):
+        asked = exchange.cache_to or (engine.builder and exchange.push)
+        still = before and same and not asked and not _floating(task.given)
+        if before and still and _present(engine, before):
             return before, False
         _require_space(workspace, name, task, engine)
         recipe = recipes.recipe(workspace, name, task.replaced)
@@ -63,14 +77,21 @@ def build(
         if passed and passed.key(recipes.CHECK) == recipe.key(recipes.CHECK):
             # What was built then has passed it.
             del task.definition["target"][recipes.CHECK]
-        steps, digest = bake_all(task, engine, console)
+        steps, digest = bake_all(task, engine, console, exchange)
+        image = bake.image_name(name)
+        if engine.builder and exchange.push:
+            image = f"{exchange.push}@{digest}"
+            found = tuple(pushed_layers(exchange.push, steps))
+        else:
+            if engine.builder:
+                load(engine, task.archive, image)
+            found = tuple(layers(engine, image, steps))
         sha, dirty = git_state()
         utc = now()
-        found = tuple(layers(engine, bake.image_name(name), steps))
         logs = carried(found, history(name)) | keep(name, stamp(utc), steps)
         record = BuildRecord(
             profile=name,
-            image=bake.image_name(name),
+            image=image,
             digest=digest,
             lock_sha256=_lock_digest(),
             inputs_sha256=inputs,
@@ -80,7 +101,7 @@ def build(
             git_dirty=dirty,
             utc=utc,
             seconds=round(time.monotonic() - started, 1),
-            engine=f"{'embedded' if engine.embedded else 'own'}, {_version(engine)}",
+            engine=_version(engine),
             layers=found,
             steps=tuple(_step_records(steps)),
             logs=logs,
@@ -96,6 +117,7 @@ def build_stage(
     engine: Engine,
     console: Console,
     stage: str,
+    exchange: Exchange = NOTHING,
     image: str = "",
     text: str = "",
 ) -> None:
@@ -116,7 +138,7 @@ def build_stage(
             "output": [buildx.throwaway(image) if image else "type=cacheonly"],
             **({"dockerfile-inline": text} if text else {}),
         }
-        bake_all(task, engine, console)
+        bake_all(task, engine, console, exchange)
 
 
 @dataclass(frozen=True)
@@ -134,6 +156,11 @@ class Task:
     given: Mapping[str, str]
     definition: dict[str, Any]
     file: Path
+
+    @property
+    def archive(self) -> Path:
+        """Where the image of a builder lies until the engine has it."""
+        return self.file.with_name("image.tar")
 
 
 @contextmanager
@@ -153,18 +180,24 @@ def prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[Ta
         dockerfiles = dict.fromkeys((recipes.IMAGE, recipes.CHECK), DOCKER / "Dockerfile")
         if profile.source.folder is not None:
             dockerfiles["source"] = ROOT / profile.source.folder / "Dockerfile"
+        definition["target"]["image"]["labels"] = labels(workspace, name, replaced)
         file = BUILDS / name / "bake.json"
         yield Task(name, dockerfiles, folders, replaced, given, definition, file)
 
 
-def bake_all(task: Task, engine: Engine, console: Console) -> tuple[dict[str, Steps], str]:
+def bake_all(
+    task: Task, engine: Engine, console: Console, exchange: Exchange = NOTHING
+) -> tuple[dict[str, Steps], str]:
     """Run buildx for each target; return the steps of each, and the last one's digest."""
-    write_atomic(task.file, bake.render(task.definition))
+    write_atomic(task.file, bake.render(laid_over(task.definition, exchange, engine, task.archive)))
     steps, digest = {}, ""
     for target in bake.order(task.definition):
-        dockerfile = task.dockerfiles.get(target)
+        build_one = partial(
+            buildx.bake, engine, task.file, target, console, task.dockerfiles.get(target)
+        )
         try:
-            steps[target], digest = buildx.bake(engine, task.file, target, console, dockerfile)
+            # What was built is not built again when a registry drops the image or a cache.
+            steps[target], digest = patiently(build_one, exchange.registries)
         except StepFailed as failed:
             kept = keep(task.name, "failed", {target: failed.steps})
             if log := kept.get(failed.step.stage if target == "image" else target):
@@ -202,7 +235,8 @@ def _require_space(workspace: Workspace, name: str, task: Task, engine: Engine) 
         for pin in pins
         if pin.file is not None
     )
-    needed = REST if _before(name) else REST + PER_WHEEL_BYTE * wheels
+    # A builder of the user's own has a disk of its own.
+    needed = REST if engine.builder or _before(name) else REST + PER_WHEEL_BYTE * wheels
     require_space(ENGINE if engine.embedded else BUILDS, needed, f"building {name}")
 
 
@@ -224,7 +258,10 @@ def _present(engine: Engine, record: BuildRecord) -> bool:
 
 
 def _version(engine: Engine) -> str:
-    return "Docker " + str(engine.client(30).version()["Version"])
+    if engine.builder:
+        return f"builder {engine.builder}"
+    kind = "embedded" if engine.embedded else "own"
+    return f"{kind}, Docker {engine.client(30).version()['Version']}"
 
 
 def _lock_digest() -> str:

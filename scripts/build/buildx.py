@@ -16,11 +16,14 @@ from rich.console import Console
 from scripts.build.engine import Engine, why_gone
 from scripts.build.explain import failure
 from scripts.build.progress import Steps, show
+from scripts.build.retry import failure as push_failure
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import DOCKER, ROOT
 
 # Compressing is most of a cold build, and levels above the first take longer than they save.
 ZSTD_LEVEL = 1
+# How the layers of an image are kept. Docker's own media types know no zstd, OCI's do.
+IMAGE_FORM = f"compression=zstd,compression-level={ZSTD_LEVEL},oci-mediatypes=true"
 CA_BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 DEFAULT_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 # uv's own names for where packages come from; they may hold credentials.
@@ -29,7 +32,7 @@ INDEX_SETTINGS = re.compile(r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|INDEX
 
 def exporter(image: str) -> str:
     """Return the output of a build: an image in the engine's store, its layers in zstd."""
-    return f"type=image,name={image},compression=zstd,compression-level={ZSTD_LEVEL},unpack=true"
+    return f"type=image,name={image},{IMAGE_FORM},unpack=true"
 
 
 def throwaway(image: str) -> str:
@@ -66,8 +69,7 @@ def bake(
     metadata.unlink(missing_ok=True)
     process = subprocess.Popen(
         [
-            str(engine.program),
-            "buildx",
+            *engine.buildx_command,
             "bake",
             f"--file={DOCKER / 'docker-bake.hcl'}",
             f"--file={file}",
@@ -97,6 +99,9 @@ def bake(
     if code:
         if gone := why_gone(engine):
             raise Failure(f"the engine stopped in the middle of the build.\n{gone}")
+        step = steps.failed()
+        if step is not None and step.name.startswith("exporting "):
+            raise push_failure(f"{step.name} failed: {step.error}")
         raise failure(target, steps, dockerfile)
     built = json.loads(metadata.read_text()).get(target, {})
     return steps, built.get("containerimage.digest", "")

@@ -71,21 +71,36 @@ INSTALL_HINT = (
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker daemon that answers at `host`, and the `docker` program that speaks to it."""
+    """A Docker daemon that answers at `host`, and the `docker` program that speaks to it.
+
+    `builder` is a buildx builder of the user's own that builds in this daemon's place.
+    """
 
     host: str
     program: Path
     embedded: bool
+    builder: str = ""
 
     def environment(self) -> dict[str, str]:
-        """Return the environment in which `docker` and buildx speak to this daemon."""
+        """Return the environment in which buildx speaks to this daemon, or to the builder."""
+        if self.builder:
+            # The user's own settings know where it is.
+            return {**os.environ, "BUILDX_BUILDER": self.builder}
         # The builder "default" is the daemon itself: another one would keep the image elsewhere.
         made = {**os.environ, "DOCKER_HOST": self.host, "BUILDX_BUILDER": "default"}
         made.pop("DOCKER_CONTEXT", None)
         if self.embedded:
-            made["PATH"] = f"{BIN}:{made['PATH']}"
-            made["DOCKER_CONFIG"] = str(ENGINE / "config")
+            made["BUILDX_CONFIG"] = str(ENGINE / "config" / "buildx")
         return made
+
+    @property
+    def buildx_command(self) -> list[str]:
+        """How buildx is started."""
+        if self.embedded:
+            # Not through `docker`, which looks for plugins in the folder of its settings: those are
+            # the user's, because they hold the logins of registries.
+            return [str(ENGINE / "config" / "cli-plugins" / "docker-buildx")]
+        return [str(self.program), "buildx"]
 
     def client(self, timeout_s: float = 600) -> docker.DockerClient:
         """Return an SDK client; `timeout_s` bounds each of its requests."""
@@ -94,7 +109,7 @@ class Engine:
     def buildx(self, *arguments: str) -> str:
         """Run `docker buildx`; return its output. Raises Failure with its message."""
         done = subprocess.run(
-            [str(self.program), "buildx", *arguments],
+            [*self.buildx_command, *arguments],
             env=self.environment(),
             capture_output=True,
             text=True,

@@ -2,16 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import docker
+from docker.errors import DockerException
 from docker.types import DeviceRequest
 
+from scripts.build import registry
 from scripts.build.engine import Engine
 from scripts.build.progress import Step, Steps
 from scripts.build.record import BuildRecord, Layer, latest
-from scripts.workspace.errors import BadInput
+from scripts.lock.images import Tag
+from scripts.workspace.errors import BadInput, Failure
 
 # The steps that make a layer: "[system 1/1] RUN ...", "[image 3/10] COPY --link --from=py-torch".
 STAGE_STEP = re.compile(r"^\[(\S+)\s+(\d+)/\d+\] (?:RUN|COPY.* --from=(\S+))")
@@ -46,12 +49,46 @@ def gpus(client: docker.DockerClient) -> list[DeviceRequest] | None:
     return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
 
 
-def layers(engine: Engine, image: str, steps: Mapping[str, Steps]) -> Iterator[Layer]:
-    """Yield the image's layers from the bottom up, named by the context each was copied from.
+def load(engine: Engine, archive: Path, image: str) -> None:
+    """Bring an image from an OCI layout into the engine, under the name `image`; remove the tar.
 
-    `steps` are those of each bake target. The history of an image says nothing of contexts, so
-    names come from the steps of the final stage, which has one COPY per layer; below these lie
-    `system` and the base.
+    Raises Failure when the engine does not take it.
+    """
+    try:
+        with archive.open("rb") as file:
+            (loaded,) = engine.client().images.load(file)
+        loaded.tag(*image.split(":"))
+    except DockerException as error:
+        raise Failure(f"the engine did not take the image of the builder: {error}") from None
+    finally:
+        archive.unlink()
+
+
+def layers(engine: Engine, image: str, steps: Mapping[str, Steps]) -> Iterator[Layer]:
+    """Yield the layers of an image that the engine has, from the bottom up; see `_named`."""
+    made = [entry["Size"] for entry in engine.client().images.get(image).history()]
+    unpacked = [size for size in reversed(made) if size]
+    stored = engine.manifest_layers(image)
+    if len(stored) != len(unpacked):
+        return _named([("", None, size) for size in unpacked], steps)
+    pairs = zip(stored, unpacked, strict=True)
+    return _named([(digest, size, on_disk) for (digest, size), on_disk in pairs], steps)
+
+
+def pushed_layers(tag: Tag, steps: Mapping[str, Steps]) -> Iterator[Layer]:
+    """Yield the layers of an image that only a registry has: what they take on disk is unknown."""
+    stored = registry.manifest(tag).document["layers"]
+    return _named([(layer["digest"], layer["size"], None) for layer in stored], steps)
+
+
+def _named(
+    made: Sequence[tuple[str, int | None, int | None]], steps: Mapping[str, Steps]
+) -> Iterator[Layer]:
+    """Yield layers, named by the context each was copied from.
+
+    `made` are digest, size and unpacked size of each, `steps` those of each bake target. The
+    history of an image says nothing of contexts, so names come from the steps of the final stage,
+    which has one COPY per layer; below these lie `system` and the base.
     """
     copies = {}
     for step in steps["image"]:
@@ -59,23 +96,19 @@ def layers(engine: Engine, image: str, steps: Mapping[str, Steps]) -> Iterator[L
         if match and match[1] == "image" and match[3]:
             copies[int(match[2])] = match[3]
     names = ["system", *(copies[number] for number in sorted(copies))]
-    made = [entry for entry in engine.client().images.get(image).history() if entry["Size"]]
-    made.reverse()
-    stored = engine.manifest_layers(image)
-    for number, entry in enumerate(made):
+    for number, (digest, size, unpacked) in enumerate(made):
         from_top = len(made) - number
         name = names[-from_top] if from_top <= len(names) else "base"
         # The check comes first, and builds what it looks at.
         both = [*steps.get("check", ()), *steps["image"]]
         own = [step for step in both if _makes(step, name)]
         own += steps.get("rootfs" if name == "base" else name, ())
-        digest, size = stored[number] if len(stored) == len(made) else ("", None)
         worked = [step for step in own if step.is_work and not step.cached]
         yield Layer(
             name=name,
             digest=digest,
             size=size,
-            unpacked=entry["Size"],
+            unpacked=unpacked,
             cached=not worked,
             seconds=round(sum(step.seconds() for step in worked), 1),
         )

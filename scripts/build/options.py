@@ -17,6 +17,36 @@ def parser() -> Parser:
         help="put a folder or an image in the place of an input: base, source, model, app, debs, "
         "or a layer such as py-torch; may be given several times",
     )
+    made.add_argument(
+        "--cache-to",
+        action="append",
+        default=[],
+        metavar="REF|PATH",
+        help="keep what each step made for other machines: in a registry (HOST/NAME:TAG), or in a "
+        "folder (/PATH, ./PATH); may be given several times",
+    )
+    made.add_argument(
+        "--cache-from",
+        action="append",
+        default=[],
+        metavar="REF|PATH",
+        help="take what steps made elsewhere, from where --cache-to kept it; may be given several "
+        "times",
+    )
+    made.add_argument("--push", metavar="REF", help="push the image to a registry: HOST/NAME:TAG")
+    made.add_argument(
+        "--attest",
+        action="append",
+        default=[],
+        choices=("provenance", "sbom"),
+        help="push this beside the image, which stays as it is; may be given several times",
+    )
+    made.add_argument(
+        "--builder",
+        metavar="NAME",
+        help="build with this builder of `docker buildx ls` (a remote BuildKit, Kubernetes); "
+        "without --push, the image is then brought into the engine of this machine",
+    )
     how = made.add_mutually_exclusive_group()
     how.add_argument(
         "--verify",

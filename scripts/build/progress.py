@@ -132,7 +132,10 @@ class Steps:
 
     def failed(self) -> Step | None:
         """Return the step that failed by itself, not because it was cancelled."""
-        failures = [step for step in self if step.error]
+        # A cache that is not there yet, or not reached, is no failure: all is built then.
+        failures = [
+            step for step in self if step.error and not step.name.startswith("importing cache")
+        ]
         own = [step for step in failures if "context canceled" not in step.error]
         return next(iter(own or failures), None)
 

@@ -89,7 +89,7 @@ def _digest(tag: Tag) -> str:
 
     with httpx2.Client(timeout=lookup.TIMEOUT_S, follow_redirects=True) as client:
         try:
-            response = _get(client, tag, tag.url("manifests", tag.tag))
+            response = ask(client, tag, tag.url("manifests", tag.tag))
             document = _document(response, tag)
             # Not what the header says: these are the bytes that were judged.
             digest = f"sha256:{hashlib.sha256(response.content).hexdigest()}"
@@ -109,7 +109,7 @@ def _platforms(client: "httpx2.Client", tag: Tag, document: Any) -> list[str]:
     if "manifests" in document:
         described = [each.get("platform") or {} for each in document["manifests"]]
     elif "config" in document:
-        configuration = _get(client, tag, tag.url("blobs", document["config"]["digest"]))
+        configuration = ask(client, tag, tag.url("blobs", document["config"]["digest"]))
         described = [_document(configuration, tag)]
     else:
         raise NotFound(f"{tag} is neither an image nor an index of images")
@@ -139,13 +139,27 @@ def _document(response: "httpx2.Response", tag: Tag) -> Any:
     raise Unreachable(f"{tag.host} answers {status}, but not as a registry does")
 
 
-def _get(client: "httpx2.Client", tag: Tag, url: str) -> "httpx2.Response":
-    """Ask without credentials first: the refusal says which kind of them is wanted."""
+def ask(
+    client: "httpx2.Client",
+    tag: Tag,
+    url: str,
+    method: str = "GET",
+    content: bytes = b"",
+    media_type: str = "",
+) -> "httpx2.Response":
+    """Ask a registry something, with the login that it wants; the caller judges the answer.
+
+    Without credentials first: the refusal says which kind of them is wanted. Raises Transient for
+    an answer that says `try again`, and what httpx2 raises.
+    """
     headers = {"Accept": ", ".join(MANIFESTS)}
-    response = client.get(url, headers=headers)
+    if media_type:
+        headers["Content-Type"] = media_type
+    response = client.request(method, url, content=content, headers=headers)
     challenge = response.headers.get("www-authenticate", "")
     if response.status_code == 401 and (granted := _authorization(client, tag, challenge)):
-        response = client.get(url, headers={**headers, "Authorization": granted})
+        headers["Authorization"] = granted
+        response = client.request(method, url, content=content, headers=headers)
     lookup.require_answer(response.status_code, response.headers, tag.host)
     return response
 

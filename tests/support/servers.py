@@ -113,3 +113,76 @@ def dying() -> Iterator[str]:
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+@dataclass
+class Cuts:
+    """What happened at `host`: `made` cuts, and `sent` bytes by clients since the last."""
+
+    host: str
+    made: int = 0
+    sent: int = 0
+
+
+@contextmanager
+def cutting(host: str, after: int, times: int) -> Iterator[Cuts]:
+    """Lead connections to `host`, and cut them all whenever clients sent `after` bytes.
+
+    After so many `times`, nothing is cut any more.
+    """
+    address, _, port = host.rpartition(":")
+    open_ones: set[socket.socket] = set()
+    lock = threading.Lock()
+
+    def passes(data: bytes) -> bool:
+        """Count what a client sent; return whether it may pass."""
+        with lock:
+            cuts.sent += len(data)
+            if cuts.made >= times or cuts.sent < after:
+                return True
+            cuts.sent = 0
+            cuts.made += 1
+            for each in open_ones:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            return False
+
+    def up(client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while (data := client.recv(1 << 16)) and passes(data):
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
+
+    def down(server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+
+    def serve(client: socket.socket) -> None:
+        with client, socket.create_connection((address, int(port))) as server:
+            ends = {client, server}
+            with lock:
+                open_ones.update(ends)
+            back = threading.Thread(target=down, args=(server, client), daemon=True)
+            back.start()
+            up(client, server)
+            back.join()
+            with lock:
+                open_ones.difference_update(ends)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        cuts = Cuts(f"127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield cuts
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

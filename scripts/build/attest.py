@@ -8,6 +8,7 @@ has a statement (https://in-toto.io) for each attestation. What differs from one
 inputs to the next (commit, time) stands in the index and the statements, never in the image.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,7 +92,10 @@ def origin() -> str:
     A folder of this machine is none: it means nothing elsewhere.
     """
     said = git("remote", "get-url", "origin", folder=ROOT)
-    address = urlsplit(said.stdout.strip()) if said.returncode == 0 else urlsplit("")
+    given = said.stdout.strip() if said.returncode == 0 else ""
+    if short := re.fullmatch(r"(?:[^@/]+@)?([^:/]+):([^/].*)", given):
+        given = f"ssh://{short[1]}/{short[2]}"
+    address = urlsplit(given)
     if not address.hostname:
         return ""
     port = f":{address.port}" if address.port else ""

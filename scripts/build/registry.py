@@ -81,18 +81,15 @@ def manifest(tag: Tag, reference: str = "") -> Blob:
     return Blob(response.headers.get("content-type", ""), response.content)
 
 
-def config(tag: Tag, described: Blob) -> Any:
-    """Return the configuration of an image by its manifest; raises Failure as `manifest` does."""
-    return _asked(tag, tag.url("blobs", described.document["config"]["digest"])).json()
-
-
 def put_blob(tag: Tag, content: Blob) -> None:
     """Put a blob into the tag's repository; raises Failure when the registry does not take it."""
     started = _asked(tag, tag.url("blobs", "uploads/"), "POST")
     import httpx2
 
     url = httpx2.URL(tag.url("blobs", "")).join(started.headers["location"])
-    _asked(tag, str(url.copy_add_param("digest", content.digest)), "PUT", content)
+    # A blob is bytes to a registry; what they are, the manifest that names it says.
+    sent = Blob("application/octet-stream", content.content)
+    _asked(tag, str(url.copy_add_param("digest", content.digest)), "PUT", sent)
 
 
 def put_manifest(tag: Tag, content: Blob, reference: str = "") -> None:

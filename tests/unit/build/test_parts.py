@@ -138,7 +138,7 @@ def test_the_provenance_names_the_commit_and_every_lockfile_and_no_path() -> Non
         ("https://host:8443/me/sdkiln", "https://host:8443/me/sdkiln"),
         ("ssh://git@host/me/sdkiln", "ssh://host/me/sdkiln"),
         ("/home/me/sdkiln", ""),
-        ("git@host:me/sdkiln.git", ""),
+        ("git@host:me/sdkiln.git", "ssh://host/me/sdkiln.git"),
     ],
 )
 def test_the_source_is_told_without_a_login(

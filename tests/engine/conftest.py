@@ -1,6 +1,7 @@
 """A workspace with an engine of its own, in which small images are built."""
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -22,3 +23,5 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
         yield made
     finally:
         assert command("engine", "stop", environment=made.environment).returncode == 0
+        # pytest keeps folders of past runs, and this one is large.
+        shutil.rmtree(made.folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from scripts.build import debian, sources
+from scripts.build import debian, leave_out, sources
 from scripts.build.launch import render
 from scripts.lock.layers import CLIP, SOURCE, WORKER, split
 from scripts.lock.lockfile import Pin, locked
@@ -133,11 +133,14 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
     made = {"layouts": contexts.folder / "layouts"}
     wanted = {"debs", "source", "model", "app", "rootfs"} - set(replaced)
 
-    scripts = {file: DOCKER / file for file in ("install-packages", "seal", "make-tokenizer.py")}
+    programs = ("install-packages", "leave-out.py", "make-tokenizer.py", "seal")
+    scripts = {file: DOCKER / file for file in programs}
     made["tools"] = contexts.put("tools", {**scripts, "uv": Path(find_uv_bin())})
     build = "".join(pin.text for pin in locked("build"))
-    locks: dict[str, Path | str] = {}
-    for group, packages in groups(workspace, profile).items():
+    packages_of = groups(workspace, profile)
+    lists = leave_out.lists([leave_out.SYSTEM, *packages_of], known={SOURCE, *stages()})
+    locks: dict[str, Path | str] = {f"{layer}/leave-out": text for layer, text in lists.items()}
+    for group, packages in packages_of.items():
         locks[f"{group}/packages.txt"] = "".join(pin.text for pin in packages)
         locks[f"{group}/build.txt"] = build
     made["locks"] = contexts.put("locks", locks)

@@ -101,17 +101,20 @@ def load(path: Path) -> str | None:
     return json.loads(said) if said else f"ended with status {status}"
 
 
-def main() -> None:
-    """Import every module of this Python's site-packages; load every library there and in /usr."""
+def main(chosen: Sequence[str]) -> None:
+    """Import the modules of the packages chosen; without any, of all, and load the libraries."""
     site = Path(sysconfig.get_path("purelib"))
+    if not chosen:
+        for folder in (site, Path("/usr/lib")):
+            for path in sorted(folder.rglob("*.so*")):
+                if path.is_file() and not path.is_symlink():
+                    print(json.dumps((str(path), load(path))), flush=True)
     names = sorted(set(modules(site)))
-    packages = [list(group) for _, group in groupby(names, lambda name: name.split(".")[0])]
-    for folder in (site, Path("/usr/lib")):
-        for path in sorted(folder.rglob("*.so*")):
-            if path.is_file() and not path.is_symlink():
-                print(json.dumps((str(path), load(path))), flush=True)
+    packages = {
+        name: list(group) for name, group in groupby(names, lambda each: each.split(".")[0])
+    }
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in pool.map(walk, packages):
+        for found in pool.map(walk, [packages[name] for name in chosen or packages]):
             for each in found:
                 print(json.dumps(each), flush=True)
 
@@ -120,4 +123,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--import"]:
         try_imports(sys.argv[2], sys.argv[3:])
     else:
-        main()
+        main(sys.argv[1:])

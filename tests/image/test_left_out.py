@@ -2,115 +2,174 @@
 
 import csv
 import json
+import re
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pytest
 from docker.models.containers import Container
 
 from scripts.build.contexts import groups
+from scripts.build.engine import Engine
 from scripts.build.leave_out import SYSTEM, listing, rules
+from scripts.build.record import BuildRecord
 from scripts.lock.layers import WORKER
 from scripts.lock.pins import entries
 from scripts.workspace.model import load
 from scripts.workspace.paths import DOCKER, ROOT
-from tests.support.containers import python
+from tests.support.containers import python, strict
 
-pattern: Callable[[str, Sequence[str]], str | None] = runpy.run_path(str(DOCKER / "leave-out.py"))[
-    "pattern"
-]
+# The build's own reading of a list.
+PROGRAM = runpy.run_path(str(DOCKER / "leave-out.py"))
+pattern: Callable[[str, Sequence[str]], str | None] = PROGRAM["pattern"]
 WALKER = ROOT / "benchmarks" / "size" / "walker.py"
-# What came with each package, by its own metadata, which leaves nothing out; and what is there.
+
+# The metadata of each package, which lists what was left out, too; and the files that are there.
 PACKAGES = """
 import importlib.metadata, json, os, re, sysconfig
-recorded = {}
-for each in importlib.metadata.distributions():
-    recorded[re.sub("[-_.]+", "-", each.metadata["Name"]).lower()] = each.read_text("RECORD")
+recorded = {
+    re.sub("[-_.]+", "-", each.metadata["Name"]).lower(): each.read_text("RECORD")
+    for each in importlib.metadata.distributions()
+}
 site = sysconfig.get_path("purelib")
-there = [os.path.relpath(os.path.join(at, name), site)
-         for at, _, names in os.walk(site) for name in names]
-print(json.dumps([recorded, there]))
+there = [os.path.join(at, name) for at, _, names in os.walk(site) for name in names]
+print(json.dumps([recorded, [os.path.relpath(path, site) for path in there]]))
 """
 DEBIAN = """
 import json, os, pathlib
-recorded = {}
-for path in pathlib.Path("/var/lib/dpkg/info").glob("*.list"):
-    recorded[path.stem.split(":")[0]] = path.read_text()
-there = [os.path.relpath(os.path.join(at, name), "/usr")
-         for at, _, names in os.walk("/usr") for name in names]
-print(json.dumps([recorded, there]))
+lists = pathlib.Path("/var/lib/dpkg/info").glob("*.list")
+recorded = {path.stem.split(":")[0]: path.read_text() for path in lists}
+there = [os.path.join(at, name) for at, *names in os.walk("/usr") for name in sum(names, [])]
+print(json.dumps([recorded, [os.path.relpath(path, "/usr") for path in there]]))
 """
 
 
-class Came:
-    """What the packages of each layer brought, by layer, and what of it is in the image."""
+@dataclass(frozen=True)
+class Brought:
+    """The files that the packages of a layer brought, and those that are in the image."""
 
-    def __init__(self, webui: Container) -> None:
-        """Read the metadata of both environments and of Debian's packages."""
-        workspace = load()
-        in_webui = json.loads(python(webui, PACKAGES, "/opt/webui/bin/python"))
-        in_worker = json.loads(python(webui, PACKAGES, "/opt/worker/bin/python"))
-        self.files: dict[str, set[str]] = {}
-        self.there: dict[str, set[str]] = {}
-        for layer, pins in groups(workspace, workspace.profile("sandbox")).items():
-            if layer in workspace.layers or layer == WORKER:
-                recorded, there = in_worker if layer == WORKER else in_webui
-                texts = [recorded[pin.name] for pin in pins]
-                self.files[layer] = {
-                    row[0] for text in texts for row in csv.reader(text.splitlines())
-                }
-                self.there[layer] = set(there)
-        recorded, there = json.loads(python(webui, DEBIAN))
-        names = [name for name, pin in entries("debian").items() if SYSTEM in pin["layers"]]
-        lines = [line for name in names for line in recorded[name].splitlines()]
-        self.files[SYSTEM] = {line.removeprefix("/usr/") for line in lines if "/usr/" in line}
-        self.there[SYSTEM] = set(there)
+    files: frozenset[str]
+    there: frozenset[str]
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """What a package brought and is not in the image, less the programs in bin."""
+        missing = self.files - self.there
+        return frozenset(file for file in missing if not file.startswith(("bin/", "../")))
 
 
 @pytest.fixture(scope="module")
-def came(webui: Container) -> Came:
-    return Came(webui)
+def brought(webui: Container) -> Mapping[str, Brought]:
+    """What each layer that is made of packages consists of."""
+    workspace = load()
+    in_webui = json.loads(python(webui, PACKAGES, "/opt/webui/bin/python"))
+    in_worker = json.loads(python(webui, PACKAGES, "/opt/worker/bin/python"))
+    made = {}
+    for layer, pins in groups(workspace, workspace.profile("sandbox")).items():
+        if layer in workspace.layers or layer == WORKER:
+            recorded, there = in_worker if layer == WORKER else in_webui
+            rows = csv.reader(line for pin in pins for line in recorded[pin.name].splitlines())
+            made[layer] = Brought(frozenset(row[0] for row in rows), frozenset(there))
+    made[SYSTEM] = _of_debian(*json.loads(python(webui, DEBIAN)))
+    return made
 
 
-def test_each_path_of_the_list_is_still_brought_by_a_package_of_its_layer(came: Came) -> None:
+def _of_debian(recorded: Mapping[str, str], there: Collection[str]) -> Brought:
+    names = [name for name, pin in entries("debian").items() if SYSTEM in pin["layers"]]
+    lines = {line for name in names for line in recorded[name].splitlines()}
+    files = {line.removeprefix("/usr/") for line in lines if line.startswith("/usr/")}
+    # The sandbox's dpkg leaves these out of any package, see scripts/build/debian.py.
+    never = ("share/doc/", "share/locale/", "share/man/")
+    # dpkg lists folders, too.
+    folders = {str(parent) for file in files for parent in PurePosixPath(file).parents}
+    found = {file for file in files - folders if not f"{file}/".startswith(never)}
+    return Brought(frozenset(found), frozenset(there))
+
+
+def test_each_path_of_the_list_is_still_brought_by_a_package_of_its_layer(
+    brought: Mapping[str, Brought],
+) -> None:
     dead = [
         f"{layer}: {path}"
         for layer, of_layer in rules().items()
         for rule in of_layer
         for path in (*rule.paths, *rule.keep)
-        if not any(pattern(file, [path]) for file in came.files[layer])
+        if not any(pattern(file, [path]) for file in brought[layer].files)
     ]
     assert not dead
 
 
-def test_what_a_package_brought_is_missing_exactly_when_the_list_says_so(came: Came) -> None:
-    for layer, of_layer in rules().items():
-        lines = listing(of_layer).splitlines()
-        brought = {file for file in came.files[layer] if not is_program(file)}
-        if layer == SYSTEM:  # dpkg lists folders, too, and what the base leaves out
-            brought = {file for file in brought if pattern(file, lines)} - folders(brought)
-        missing = brought - came.there[layer]
-        assert missing == {file for file in brought if pattern(file, lines)}, layer
+def test_what_is_gone_is_what_the_list_names_and_nothing_else(
+    brought: Mapping[str, Brought],
+) -> None:
+    for layer, of_layer in brought.items():
+        lines = listing(rules().get(layer, ())).splitlines()
+        named = {file for file in of_layer.files if pattern(file, lines)}
+        assert of_layer.gone == named, layer
 
 
-def is_program(file: str) -> bool:
-    """Whether a recorded file is one of those that docker/install-packages removes by itself."""
-    return PurePosixPath(file).parts[0] in ("bin", "..")
-
-
-def folders(files: set[str]) -> set[str]:
-    return {str(parent) for file in files for parent in PurePosixPath(file).parents}
-
-
-def test_there_is_no_compiler_that_could_use_a_header(webui: Container) -> None:
+def test_there_is_no_compiler_that_could_read_a_header(webui: Container) -> None:
     found = python(
         webui,
         "import shutil\n"
-        "names = 'cc gcc g++ c++ clang clang++ cpp ld nvcc ninja make cmake tcc'.split()\n"
+        "names = 'cc c++ gcc g++ clang clang++ tcc cpp as ld nvcc cmake make ninja'.split()\n"
         "print([name for name in names if shutil.which(name)])",
     )
     assert found.strip() == "[]"
+
+
+@pytest.mark.parametrize("environment", ["webui", "worker"])
+def test_the_modules_that_an_environment_is_there_for_are_imported(
+    webui: Container, environment: str
+) -> None:
+    modules = load().environments[environment].imports
+    code = f"import importlib\nfor name in {modules!r}: importlib.import_module(name)"
+    python(webui, code, f"/opt/{environment}/bin/python")
+
+
+def test_no_module_misses_what_was_left_out_of_its_package(
+    engine: Engine, image: BuildRecord, brought: Mapping[str, Brought]
+) -> None:
+    """Imports each module of the packages that lost some; docs/building.md has all packages."""
+    gone = {file for layer in load().layers for file in brought[layer].gone}
+    modules = set(_modules(gone))
+    libraries = [file for file in gone | brought[SYSTEM].gone if ".so" in file]
+    files = gone | {PurePosixPath(file).name for file in libraries}
+    left = {
+        name.split(".")[0] for layer in load().layers for name in _modules(brought[layer].there)
+    }
+    packages = sorted({name.split(".")[0] for name in modules} & left)
+    with strict(
+        engine,
+        image,
+        ["/walker.py", *packages],
+        volumes={str(WALKER): {"bind": "/walker.py", "mode": "ro"}},
+        entrypoint=["/opt/webui/bin/python"],
+    ) as started:
+        assert started.wait() == 0, started.log()
+        walked = [json.loads(line) for line in started.log().splitlines()]
+    assert sum(reason is None for _, reason in walked) > 3000
+    assert not [
+        f"{name}: {reason}"
+        for name, reason in walked
+        if reason is not None
+        and (not modules.isdisjoint(_named(reason)) or any(file in reason for file in files))
+    ]
+
+
+def _modules(files: Collection[str]) -> Iterator[str]:
+    for file in files:
+        if file.endswith(".py"):
+            yield file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _named(reason: str) -> Iterator[str]:
+    """Yield the modules that an ImportError names."""
+    yield from re.findall(r"No module named '([^']+)'", reason)
+    for name, module in re.findall(r"cannot import name '([^']+)' from '([^']+)'", reason):
+        yield f"{module}.{name}"
 
 
 UPLOAD = """
@@ -147,5 +206,5 @@ for service in ("sts", "sso", "sso-oidc", "signin"):
 """
 
 
-def test_the_sdk_uploads_to_a_bucket(webui: Container) -> None:
+def test_the_sdk_uploads_to_a_bucket_and_may_ask_for_credentials(webui: Container) -> None:
     assert "['/bucket/job/image.png']" in python(webui, UPLOAD)

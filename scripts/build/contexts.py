@@ -8,7 +8,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from scripts.build import debian, dockerfile, sources
+from scripts.build import debian, dockerfile, leave_out, sources
 from scripts.build.launch import render
 from scripts.lock.layers import CLIP, SOURCE, WORKER, split
 from scripts.lock.lockfile import Pin, locked
@@ -41,6 +41,11 @@ def groups(
         lock = f"{profile.source.environment}-{profile.stack}-py{profile.python}"
         found[SOURCE] = list(locks(lock))
     return found
+
+
+def left_out(layers: Iterable[str]) -> dict[str, str]:
+    """Return what stays out of each layer, of these and of the system's, as the build reads it."""
+    return leave_out.lists([leave_out.SYSTEM, *layers], known={SOURCE, *stages()})
 
 
 def stages() -> set[str]:
@@ -150,8 +155,10 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
 
     made["tools"] = contexts.put("tools", {**tools(), "uv": Path(find_uv_bin())})
     build = "".join(pin.text for pin in locked("build"))
-    locks: dict[str, Path | str] = {}
-    for group, packages in groups(workspace, profile).items():
+    packages_of = groups(workspace, profile)
+    lists = left_out(packages_of)
+    locks: dict[str, Path | str] = {f"{layer}/leave-out": text for layer, text in lists.items()}
+    for group, packages in packages_of.items():
         locks[f"{group}/packages.txt"] = "".join(pin.text for pin in packages)
         locks[f"{group}/build.txt"] = build
     made["locks"] = contexts.put("locks", locks)

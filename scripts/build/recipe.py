@@ -20,6 +20,8 @@ from scripts.workspace.paths import ROOT
 # Contexts by which a step works; what it writes should not depend on them.
 MEANS = ("tools", "base")
 IMAGE, CHECK = "image", "check"
+# Beside packages, what stays out of their layer.
+LEFT_OUT = "docker/leave-out.toml"
 
 
 class Item(Record):
@@ -114,8 +116,12 @@ def recipe(
     profile = workspace.profile(name)
     replaced = replaced or {}
     parts = {"base": _base(profile), "tools": _tools(locks), "app": _app(workspace, name)}
-    for group, pins in contexts.groups(workspace, profile, locks).items():
-        parts[f"locks/{group}"] = _packages(pins)
+    groups = contexts.groups(workspace, profile, locks)
+    for group, listing in contexts.left_out(groups).items():
+        left_out = Item(value=_digest([listing])[:12], size=0)
+        parts[f"locks/{group}"] = Part(
+            items={LEFT_OUT: left_out, **_packages(groups.get(group, ()))}
+        )
     debian = entries("debian")
     parts["debs"] = _debian(debian, "system")
     files = entries("models").get(profile.model, {}).get("files", ())
@@ -173,17 +179,15 @@ def _source(profile: Profile) -> Part:
     return Part(items={name: Item(value=commit, size=None) for name, commit in found.items()})
 
 
-def _packages(pins: Iterable[Pin]) -> Part:
-    return Part(
-        items={
-            pin.name: Item(
-                # What is installed, and the hashes that it may have.
-                value=f"{pin.version} {_digest(pin.hashes)[:12]}",
-                size=pin.file.size if pin.file else None,
-            )
-            for pin in pins
-        }
-    )
+def _packages(pins: Iterable[Pin]) -> dict[str, Item]:
+    return {
+        pin.name: Item(
+            # What is installed, and the hashes that it may have.
+            value=f"{pin.version} {_digest(pin.hashes)[:12]}",
+            size=pin.file.size if pin.file else None,
+        )
+        for pin in pins
+    }
 
 
 def _debian(pins: Mapping[str, Mapping[str, Any]], layer: str) -> Part:

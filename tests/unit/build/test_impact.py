@@ -99,7 +99,7 @@ def test_another_setting_of_the_image_changes_its_configuration_and_no_layer() -
 
 
 def test_a_reason_names_the_package_with_both_versions() -> None:
-    name, old = next(iter(SANDBOX.parts["locks/py-torch"].items.items()))
+    name, old = "torch", SANDBOX.parts["locks/py-torch"].items["torch"]
     found = effect(with_part(SANDBOX, "locks/py-torch", **{name: NEW}), "py-torch")
     assert found.reasons == (f"{name} {old.value.split()[0]} -> 2.0",)
     gone = effect(with_part(SANDBOX, "locks/py-torch", **{name: None}), "py-torch")

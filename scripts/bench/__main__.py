@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from scripts.bench import attn, image, schema, table
+from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
 from scripts.build.engine import ensure
@@ -23,6 +24,7 @@ QUICK_ROUNDS = 6
 QUICK_BUDGET_S = 25.0
 
 REPLAY: Final = "replay"
+REBUILD: Final = "rebuild"
 SUITES: dict[MeasuredSuite, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
     "image": Suite(image.run, image.evaluate),
@@ -34,12 +36,16 @@ def main(args: argparse.Namespace) -> int:
     workspace = load()
     workspace.profile(args.profile)
     chosen = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
-    if (args.without or args.record) and REPLAY not in chosen:
-        raise BadInput("--without and --record are of the suite replay, which was not chosen.")
-    # It asks for neither image nor engine.
+    if args.without and REPLAY not in chosen:
+        raise BadInput("--without is of the suite replay, which was not chosen.")
+    if args.record and not {REPLAY, REBUILD} & set(chosen):
+        raise BadInput("--record is of the suites replay and rebuild; neither was chosen.")
+    # These ask for no image that is there.
     if REPLAY in chosen:
         replay.run(workspace, args.profile, args.without, record=args.record)
-    if measured := [name for name in chosen if name != REPLAY]:
+    if REBUILD in chosen:
+        rebuild.run(args.profile, quick=args.quick, record=args.record)
+    if measured := [name for name in chosen if name != REPLAY and name != REBUILD]:
         _measure(args, workspace, measured)
     return 0
 

@@ -24,7 +24,8 @@ def parser() -> Parser:
         metavar="NAME[,NAME]",
         help="attn: attention on SD1.5's shapes; image: txt2img through the web UI's API; replay: "
         "what past dependency bumps would have pulled, from the package registry alone, without "
-        "image or engine (default: bench.suites of workspace.toml)",
+        "image or engine; rebuild: what a change costs in our order of layers and in "
+        "worker-a1111's (default: bench.suites of workspace.toml)",
     )
     made.add_argument(
         "--quick",
@@ -42,6 +43,11 @@ def parser() -> Parser:
         "with --quick 25)",
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    made.add_argument(
+        "--record",
+        action="store_true",
+        help="of replay and rebuild: write the results to benchmarks/, too",
+    )
     replay = made.add_argument_group("of the suite replay")
     replay.add_argument(
         "--without",
@@ -50,9 +56,6 @@ def parser() -> Parser:
         default=[],
         metavar="NAME",
         help="also answer: what if no .in file had a line for this package? (may be repeated)",
-    )
-    replay.add_argument(
-        "--record", action="store_true", help="write the results to benchmarks/replay/, too"
     )
     return made
 

@@ -28,9 +28,10 @@ Attention = Literal[
 ]
 # A TOML array becomes a tuple: strict mode would ask for a tuple, which TOML has not.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-# These measure an image for some seconds; replay asks the package registry alone, until it is done.
+# The first two measure an image for some seconds. replay asks the package registry alone, and
+# rebuild builds in a workspace of its own; both run until they are done.
 MeasuredSuite = Literal["attn", "image"]
-SuiteName = Literal[MeasuredSuite, "replay"]
+SuiteName = Literal[MeasuredSuite, "replay", "rebuild"]
 # A name becomes part of file names, and a word of a command line: it leads to no other folder.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+$")]

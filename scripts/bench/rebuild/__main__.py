@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.bench.rebuild.changes import changes, older, quick, write
+from scripts.bench.rebuild.changes import QUICK, changes, older, quick, write
 from scripts.bench.rebuild.orders import RUNS, Inputs, measured
 from scripts.bench.rebuild.output import Build
 from scripts.build import contexts
@@ -48,6 +48,8 @@ def main() -> int:
         rows = csv.DictWriter(file, [field.name for field in fields(Build)])
         rows.writeheader()
         every = changes(chosen, partial(older, target=target, workspace=workspace))
+        if args.quick:
+            every = [change for change in every if change.name in QUICK]
         quiet = Console(quiet=True)
         for build in measured(inputs, every, engine, quiet, 1 if args.quick else RUNS):
             rows.writerow(asdict(build))

@@ -1,5 +1,6 @@
 """What changes between two builds: the inputs of a build as folders, and edits of them."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from scripts.workspace.paths import ROOT
 APART = (WORKER, CLIP, SOURCE)
 # Of all that the web UI imports, as the other order installs it: in one step.
 TOGETHER = "together"
-# With --quick, each group holds so many of the smallest packages.
+# With --quick: an edit, a bump on either side of the model, and the model. Each group then holds so many of the smallest packages.
+QUICK = ("handler edit", "RunPod SDK", "one web UI package", "model")
 QUICK_PACKAGES = 2
 
 Edit = Callable[[Path, str], None]
@@ -49,7 +51,7 @@ def changes(groups: Mapping[str, Sequence[Pin]], older: Callable[[Pin], Pin]) ->
         _package("one web UI package", "py-webui", "gitpython", groups, older),
         _package("xformers", "py-attention", "xformers", groups, older),
         _package("torch", "py-torch", "torch", groups, older),
-        Change("web UI source", "source", _append("webui.py")),
+        Change("web UI source", "source", _append("**/webui.py")),
         Change("model", "model", _write("models/added.safetensors")),
         Change("system package", "debs", _remove("fonts-dejavu-core_*.deb")),
     ]
@@ -57,7 +59,7 @@ def changes(groups: Mapping[str, Sequence[Pin]], older: Callable[[Pin], Pin]) ->
 
 def _append(name: str) -> Edit:
     def edit(folder: Path, unseen: str) -> None:
-        path = folder / name
+        path = next(folder.glob(name))
         text = path.read_text()
         path.unlink()  # it may be a link to the original
         path.write_text(f"{text}# {unseen}\n")
@@ -116,12 +118,16 @@ def write(folder: Path, groups: Mapping[str, Sequence[Pin]], unseen: str = "") -
 
     A group that stays as it is keeps its file; another one has the text `unseen` in it.
     """
-    together = [pin for name, each in groups.items() if name not in APART for pin in each]
+    one = [name for name in groups if name not in APART]
+    together = [pin for name in one for pin in groups[name]]
+    if not (folder / TOGETHER).exists():
+        shutil.copytree(folder / one[0], folder / TOGETHER)
+        lists = [(folder / name / "leave-out").read_text() for name in one]
+        (folder / TOGETHER / "leave-out").write_text("".join(lists))
     for name, each in {**groups, TOGETHER: together}.items():
         path = folder / name / "packages.txt"
         text = "".join(pin.text for pin in each)
         if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(exist_ok=True)
             path.unlink(missing_ok=True)  # it may be a link to the original
             path.write_text(text + (f"# {unseen}\n" if unseen else ""))
 

@@ -39,7 +39,8 @@ def parser() -> Parser:
         action="append",
         default=[],
         choices=("provenance", "sbom"),
-        help="push this beside the image, which stays as it is; may be given several times",
+        help="push this beside the image, which stays as it is (with --push); may be given "
+        "several times",
     )
     made.add_argument(
         "--builder",

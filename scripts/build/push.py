@@ -3,8 +3,8 @@
 from collections.abc import Collection
 
 from docker.errors import APIError, DockerException, ImageNotFound
-from requests.exceptions import RequestException
 from rich.console import Console
+from urllib3.exceptions import HTTPError
 
 from scripts.build import attest, registry
 from scripts.build.engine import Engine
@@ -63,7 +63,8 @@ def _push(engine: Engine, record: BuildRecord, tag: Tag, console: Console) -> No
         raise BadInput(f"the engine no longer has the image {record.image}.") from None
     except APIError as error:
         raise failure(f"{tag}: {error.explanation}", hint=_login(tag)) from None
-    except (DockerException, RequestException) as error:
+    # An answer that breaks off is told by what docker's SDK stands on, not by itself.
+    except (DockerException, HTTPError, OSError) as error:
         raise Failure(f"the engine stopped in the middle of the push: {error}") from None
 
 

@@ -244,6 +244,20 @@ def test_a_remote_builder_pushes_the_image_and_the_layers_are_read_from_the_regi
     one.run("build", *small)
 
 
+def test_a_remote_builder_whose_push_is_cut_at_half_pushes_again(
+    one: Machine, small: list[str], registry: Registry, empty: Registry, away: str
+) -> None:
+    one.run("build", *small, f"--cache-to={registry.host}/away:1")
+    before = one.built()
+    half = sum(layer.size or 0 for layer in before.layers) // 2
+    cached = f"--cache-from={registry.host}/away:1"
+    with cutting(empty.host, after=half, times=1) as cuts:
+        one.run("build", *small, f"--builder={away}", cached, f"--push={cuts.host}/cut:1")
+    assert cuts.made == 1
+    assert manifest(parse(f"{empty.host}/cut:1", "")).digest == before.digest
+    one.run("build", *small)
+
+
 def test_a_builder_that_is_not_known_or_does_not_answer_is_refused(
     one: Machine, small: list[str]
 ) -> None:

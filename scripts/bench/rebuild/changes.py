@@ -21,7 +21,8 @@ from scripts.workspace.paths import ROOT
 APART = (WORKER, CLIP, SOURCE)
 # Of all that the web UI imports, as the other order installs it: in one step.
 TOGETHER = "together"
-# With --quick: an edit, a bump on either side of the model, and the model. Each group then holds so many of the smallest packages.
+# With --quick: an edit, a bump on either side of the model, and the model; each group then holds
+# so many of the smallest packages.
 QUICK = ("handler edit", "RunPod SDK", "one web UI package", "model")
 QUICK_PACKAGES = 2
 

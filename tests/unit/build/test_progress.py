@@ -147,3 +147,15 @@ def test_transfers_and_links_are_no_work() -> None:
 def test_a_title_leaves_the_mounts_out() -> None:
     step = Step("[layout 1/2] RUN --mount=type=bind,from=tools,target=/tools     /tools/uv venv")
     assert step.title == "[layout 1/2] RUN /tools/uv venv"
+
+
+def test_a_cache_that_is_not_there_is_not_why_a_build_failed() -> None:
+    missing = {"digest": "sha256:2", "name": "importing cache manifest from a.io/x:1"}
+    failed = {"completed": END, "started": START}
+    steps = feed(
+        {"vertexes": [{**missing, **failed, "error": "a.io/x:1: not found"}]},
+        vertex(**failed, error="exit code: 1"),
+    )
+    step = steps.failed()
+    assert step is not None
+    assert step.error == "exit code: 1"

@@ -8,7 +8,6 @@ The first line that matches decides. See leave-out.toml.
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,7 +27,7 @@ def pattern(path: str, lines: Sequence[str]) -> str | None:
 def main(listing: Path, folder: Path) -> None:
     """Remove, and print how many bytes went by each line."""
     lines = listing.read_text().splitlines()
-    removed: Counter[str] = Counter()
+    removed = dict.fromkeys(lines, 0.0)
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             path = Path(place, name)
@@ -46,10 +45,10 @@ def main(listing: Path, folder: Path) -> None:
             print(f"left out {removed[line] / 1e6:8.2f} MB  {line}")
 
 
-def size(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder."""
+def size(path: Path) -> float:
+    """Return the bytes of a file, or of all files in a folder; its share of one with more names."""
     if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
+        return path.lstat().st_size / path.lstat().st_nlink
     return sum(size(each) for each in path.iterdir())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scripts.build import registry
-from scripts.build.parts import Part
+from scripts.build.components import Component
 from scripts.build.record import BuildRecord
 from scripts.build.registry import CONFIG, INDEX, MANIFEST, Blob, blob
 from scripts.lock.images import Tag
@@ -32,7 +32,7 @@ SOURCE = "org.opencontainers.image.source"
 
 
 def predicates(
-    kinds: Collection[str], record: BuildRecord, found: Collection[Part]
+    kinds: Collection[str], record: BuildRecord, found: Collection[Component]
 ) -> dict[str, Any]:
     """Return what is said of an image: a document by predicate type for each of KINDS wanted."""
     said: dict[str, Any] = {}

@@ -7,7 +7,7 @@ would no longer give the same image.
 
 from collections.abc import Collection
 
-from scripts.build.parts import Part, digest, parts
+from scripts.build.components import Component, components, digest
 from scripts.lock.layers import WORKER
 from scripts.workspace.model import Workspace
 
@@ -17,7 +17,7 @@ VERSIONS = (("torch", None, "torch"), ("xformers", None, "xformers"), ("runpod",
 
 def labels(workspace: Workspace, name: str, replaced: Collection[str]) -> dict[str, str]:
     """Return the labels of a profile's image; what --context `replaced` is named, not described."""
-    found = parts(workspace, name, replaced)
+    found = components(workspace, name, replaced)
     profile = workspace.profile(name)
     made = {
         "sdkiln.profile": name,
@@ -33,15 +33,15 @@ def labels(workspace: Workspace, name: str, replaced: Collection[str]) -> dict[s
         made["sdkiln.webui"] = workspace.sources[profile.source.git[0]].ref
     if replaced:
         made["sdkiln.replaced"] = ",".join(sorted(replaced))
-    for part in found:
-        if part.purl.startswith("pkg:docker/"):
-            made["org.opencontainers.image.base.name"] = f"{part.name}:{part.version}"
-            made["org.opencontainers.image.base.digest"] = f"sha256:{part.sha256[0]}"
+    for each in found:
+        if each.purl.startswith("pkg:docker/"):
+            made["org.opencontainers.image.base.name"] = f"{each.name}:{each.version}"
+            made["org.opencontainers.image.base.digest"] = f"sha256:{each.sha256[0]}"
     return made
 
 
-def _version(found: Collection[Part], layer: str | None, package: str) -> str:
+def _version(found: Collection[Component], layer: str | None, package: str) -> str:
     versions = [
-        part.version for part in found if part.name == package and layer in (None, part.layer)
+        each.version for each in found if each.name == package and layer in (None, each.layer)
     ]
     return versions[0] if versions else ""

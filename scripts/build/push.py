@@ -7,9 +7,9 @@ from rich.console import Console
 from urllib3.exceptions import HTTPError
 
 from scripts.build import attest, registry
+from scripts.build.components import components
 from scripts.build.engine import Engine
 from scripts.build.labels import labels
-from scripts.build.parts import parts
 from scripts.build.record import BuildRecord, save
 from scripts.build.retry import failure, patiently
 from scripts.lock.images import Tag
@@ -37,7 +37,9 @@ def publish(
         raise CheckFailed(f"{tag} is {held.digest} now, but {record.digest} was pushed.")
     digest = held.digest
     if kinds:
-        said = attest.predicates(kinds, record, parts(workspace, record.profile, record.replaced))
+        said = attest.predicates(
+            kinds, record, components(workspace, record.profile, record.replaced)
+        )
         named = attest.annotations(record, labels(workspace, record.profile, record.replaced))
         digest = attest.attach(tag, held, said, named)
     published = record.model_copy(update={"pushed": f"{tag}@{digest}"})
@@ -55,8 +57,8 @@ def _push(engine: Engine, record: BuildRecord, tag: Tag, console: Console) -> No
             for event in client.api.push(repository, tag.tag, stream=True, decode=True):
                 if "error" in event:
                     raise failure(f"{tag}: {event['error']}", hint=_login(tag))
-                if part := event.get("progressDetail", {}).get("total"):
-                    sent[event["id"]] = (event["progressDetail"].get("current", 0), part)
+                if whole := event.get("progressDetail", {}).get("total"):
+                    sent[event["id"]] = (event["progressDetail"].get("current", 0), whole)
                     done, all_of_it = (sum(each) / 1e6 for each in zip(*sent.values(), strict=True))
                     status.update(f"Pushing to {tag.host}: {done:,.0f} of {all_of_it:,.0f} MB")
     except ImageNotFound:

@@ -20,13 +20,13 @@ from spdx_tools.spdx.model import (
     SpdxNoAssertion,
 )
 
-from scripts.build.parts import Part
+from scripts.build.components import Component
 from scripts.build.record import BuildRecord
 
 DOCUMENT, IMAGE = "SPDXRef-DOCUMENT", "SPDXRef-Image"
 
 
-def document(record: BuildRecord, found: Collection[Part]) -> Any:
+def document(record: BuildRecord, found: Collection[Component]) -> Any:
     """Return the SPDX document of a built image, as JSON has it.
 
     The time in it is that of the build. What --context replaced is named and not described.
@@ -40,7 +40,7 @@ def document(record: BuildRecord, found: Collection[Part]) -> Any:
         files_analyzed=False,
         comment=_left_out(record, found),
     )
-    packages = [_package(number, part) for number, part in enumerate(found, 1)]
+    packages = [_package(number, component) for number, component in enumerate(found, 1)]
     contains = [
         Relationship(IMAGE, RelationshipType.CONTAINS, package.spdx_id) for package in packages
     ]
@@ -59,19 +59,19 @@ def document(record: BuildRecord, found: Collection[Part]) -> Any:
     return DocumentConverter().convert(made)
 
 
-def _package(number: int, part: Part) -> Package:
+def _package(number: int, component: Component) -> Package:
     # A package with several files could be any of them.
-    checksums = [_checksum(part.sha256[0])] if len(part.sha256) == 1 else []
-    purl = ExternalPackageRef(ExternalPackageRefCategory.PACKAGE_MANAGER, "purl", part.purl)
+    checksums = [_checksum(component.sha256[0])] if len(component.sha256) == 1 else []
+    purl = ExternalPackageRef(ExternalPackageRefCategory.PACKAGE_MANAGER, "purl", component.purl)
     return Package(
         spdx_id=f"SPDXRef-{number}",
-        name=part.name,
+        name=component.name,
         download_location=SpdxNoAssertion(),
-        version=part.version or None,
+        version=component.version or None,
         checksums=checksums,
         files_analyzed=False,
         external_references=[purl],
-        comment=f"In the layer {part.layer}.",
+        comment=f"In the layer {component.layer}.",
     )
 
 
@@ -79,12 +79,12 @@ def _checksum(sha256: str) -> Checksum:
     return Checksum(ChecksumAlgorithm.SHA256, sha256)
 
 
-def _left_out(record: BuildRecord, found: Collection[Part]) -> str | None:
+def _left_out(record: BuildRecord, found: Collection[Component]) -> str | None:
     """Return what is in the image and not in the document."""
     sentences = []
     if record.replaced:
         names = ", ".join(sorted(record.replaced))
         sentences.append(f"Replaced when it was built, and not listed: {names}.")
-    if any(part.purl.startswith("pkg:docker/") for part in found):
+    if any(component.purl.startswith("pkg:docker/") for component in found):
         sentences.append("What the base image consists of is not listed.")
     return " ".join(sentences) or None

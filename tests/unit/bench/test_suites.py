@@ -60,7 +60,7 @@ def test_other_suites_need_the_image_and_do_not_replay(
 
 @pytest.mark.parametrize("arguments", [("--record",), ("--without", "a")])
 def test_options_of_replay_without_it_are_refused(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(BadInput, match="of the suites? replay"):
+    with pytest.raises(BadInput, match=r"of the suites? replay"):
         run("--suite", "attn", *arguments)
 
 

@@ -125,6 +125,13 @@ def test_a_folder_goes_with_all_in_it_and_the_log_says_how_much(tmp_path: Path) 
     assert not (folder / "a" / "tests").exists()
 
 
+def test_a_file_of_several_names_is_counted_once(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "usr", ["dri/one.so"])
+    (folder / "dri" / "one.so").write_bytes(bytes(2_000_000))
+    (folder / "dri" / "two.so").hardlink_to(folder / "dri" / "one.so")
+    assert apply(["dri"], folder) == "left out     2.00 MB  dri\n"
+
+
 def test_what_a_line_keeps_stays_with_all_in_it(tmp_path: Path) -> None:
     folder = tree(
         tmp_path / "site", ["data/ec2/1.gz", "data/s3/1.gz", "data/s3/2/x", "data/e.json"]

@@ -15,7 +15,7 @@ from scripts.workspace.model import Model, Workspace
 
 
 @dataclass(frozen=True)
-class Part:
+class Component:
     """A pinned input that is in the image, in the layer of that name.
 
     `purl` names it for tools (https://github.com/package-url/purl-spec). `sha256` are the files
@@ -29,7 +29,7 @@ class Part:
     sha256: tuple[str, ...] = ()
 
 
-def parts(workspace: Workspace, name: str, replaced: Collection[str]) -> list[Part]:
+def components(workspace: Workspace, name: str, replaced: Collection[str]) -> list[Component]:
     """Return what is in the image of a profile, by layer and name.
 
     What --context has `replaced` is left out, because nothing is known of it.
@@ -40,22 +40,22 @@ def parts(workspace: Workspace, name: str, replaced: Collection[str]) -> list[Pa
     if "debs" in gone:
         gone.add("system")
     if "locks" in gone:
-        gone |= {part.layer for part in _packages(workspace, name)}
-    return sorted((part for part in found if part.layer not in gone), key=astuple)
+        gone |= {each.layer for each in _packages(workspace, name)}
+    return sorted((each for each in found if each.layer not in gone), key=astuple)
 
 
-def digest(found: Collection[Part]) -> str:
-    """Return the SHA-256 over parts, in hexadecimal: of the lock, as far as an image has it."""
-    text = json.dumps([astuple(part) for part in found])
+def digest(found: Collection[Component]) -> str:
+    """Return the SHA-256 over them, in hexadecimal: of the lock, as far as an image has it."""
+    text = json.dumps([astuple(each) for each in found])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _packages(workspace: Workspace, name: str) -> Iterator[Part]:
+def _packages(workspace: Workspace, name: str) -> Iterator[Component]:
     for group, pins in contexts.groups(workspace, workspace.profile(name)).items():
         if group == CLIP:  # its vocabulary alone is in the image
             continue
         for pin in pins:
-            yield Part(
+            yield Component(
                 layer="source" if group == SOURCE else group,
                 name=pin.name,
                 version=pin.version,
@@ -64,7 +64,7 @@ def _packages(workspace: Workspace, name: str) -> Iterator[Part]:
             )
 
 
-def _debian(workspace: Workspace, name: str) -> Iterator[Part]:
+def _debian(workspace: Workspace, name: str) -> Iterator[Component]:
     bootstrapped = workspace.profile(name).base.bootstrap
     for package, pin in entries("debian").items():
         for layer in pin["layers"]:
@@ -74,26 +74,26 @@ def _debian(workspace: Workspace, name: str) -> Iterator[Part]:
             version = quote(pin["version"], safe="")
             about = f"arch={architecture}&distro={workspace.debian.suite}"
             purl = f"pkg:deb/debian/{package}@{version}?{about}"
-            yield Part(layer, package, pin["version"], purl, (pin["sha256"],))
+            yield Component(layer, package, pin["version"], purl, (pin["sha256"],))
 
 
-def _base(workspace: Workspace, name: str) -> Iterator[Part]:
+def _base(workspace: Workspace, name: str) -> Iterator[Component]:
     image = workspace.profile(name).base.image
     pin = entries("images").get(image or "")
     if pin is not None:
         repository, _, tag = pin["reference"].rpartition(":")
         purl = f"pkg:docker/{repository}@{quote(pin['digest'], safe='')}?tag={tag}"
-        yield Part("base", repository, tag, purl, (pin["digest"].removeprefix("sha256:"),))
+        yield Component("base", repository, tag, purl, (pin["digest"].removeprefix("sha256:"),))
 
 
-def _sources(workspace: Workspace, name: str) -> Iterator[Part]:
+def _sources(workspace: Workspace, name: str) -> Iterator[Component]:
     commits = entries("sources")
     for source in workspace.profile(name).source.git:
         if source not in commits:
             continue
         commit = commits[source]["commit"]
         origin = workspace.sources[source].origins[0]
-        yield Part("source", source, commit, _git_purl(source, origin, commit))
+        yield Component("source", source, commit, _git_purl(source, origin, commit))
 
 
 def _git_purl(name: str, origin: str, commit: str) -> str:
@@ -103,13 +103,13 @@ def _git_purl(name: str, origin: str, commit: str) -> str:
     return f"pkg:generic/{name}@{commit}?vcs_url={quote(f'git+{origin}', safe='')}"
 
 
-def _model(workspace: Workspace, name: str) -> Iterator[Part]:
+def _model(workspace: Workspace, name: str) -> Iterator[Component]:
     model = workspace.profile(name).model
     pin: dict[str, Any] = entries("models").get(model, {})
     for file in pin.get("files", ()):
         purl = _model_purl(workspace.models[model], model, pin.get("revision", ""), file)
         version = pin.get("revision", "")
-        yield Part("model", f"{model}/{file['path']}", version, purl, (file["sha256"],))
+        yield Component("model", f"{model}/{file['path']}", version, purl, (file["sha256"],))
 
 
 def _model_purl(record: Model, name: str, revision: str, file: dict[str, Any]) -> str:

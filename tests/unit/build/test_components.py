@@ -9,8 +9,8 @@ from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDi
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from scripts.build import attest, sbom
+from scripts.build.components import Component, components, digest
 from scripts.build.labels import labels
-from scripts.build.parts import Part, digest, parts
 from scripts.build.record import BuildRecord
 from scripts.lock.lockfile import locked
 from scripts.workspace.git import git
@@ -37,38 +37,38 @@ def record(profile: str, replaced: dict[str, str] | None = None) -> BuildRecord:
     )
 
 
-def purls(found: list[Part]) -> set[str]:
-    return {part.purl for part in found}
+def purls(found: list[Component]) -> set[str]:
+    return {each.purl for each in found}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_locked_package_of_the_image_is_a_part(profile: str) -> None:
     workspace = load()
     chosen = workspace.profile(profile)
-    found = {(part.name, part.version) for part in parts(workspace, profile, [])}
+    found = {(each.name, each.version) for each in components(workspace, profile, [])}
     for lock in (f"webui-{chosen.stack}-py{chosen.python}", f"worker-py{chosen.python}"):
         assert {(pin.name, pin.version) for pin in locked(lock)} <= found
 
 
 def test_what_is_replaced_is_no_part() -> None:
     workspace = load()
-    found = parts(workspace, "sandbox", ["py-torch", "debs", "model"])
-    assert not {"py-torch", "system", "model"} & {part.layer for part in found}
-    assert not [part for part in parts(workspace, "sandbox", ["locks"]) if "pypi" in part.purl]
+    found = components(workspace, "sandbox", ["py-torch", "debs", "model"])
+    assert not {"py-torch", "system", "model"} & {each.layer for each in found}
+    assert not [each for each in components(workspace, "sandbox", ["locks"]) if "pypi" in each.purl]
 
 
 def test_the_deployed_profile_names_its_base_its_sources_and_its_model() -> None:
-    found = parts(load(), "runpod", [])
-    (base,) = [part for part in found if part.layer == "base"]
+    found = components(load(), "runpod", [])
+    (base,) = [each for each in found if each.layer == "base"]
     assert base.purl.startswith("pkg:docker/python@sha256%3A")
     assert "pkg:github/automatic1111/stable-diffusion-webui@1c0a0c4c" in "".join(purls(found))
-    (model,) = [part for part in found if part.layer == "model"]
+    (model,) = [each for each in found if each.layer == "model"]
     assert model.purl == "pkg:huggingface/XpucT/Deliberate#Deliberate_v6.safetensors"
     assert model.sha256
 
 
 def test_another_hash_of_any_part_makes_another_digest() -> None:
-    found = parts(load(), "sandbox", [])
+    found = components(load(), "sandbox", [])
     for number in (0, len(found) // 2, len(found) - 1):
         changed = [*found]
         changed[number] = replace(found[number], sha256=("0" * 64,))
@@ -100,7 +100,7 @@ def test_labels_say_what_was_replaced_and_nothing_of_where_it_came_from() -> Non
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_bill_of_materials_is_valid_and_holds_every_part(profile: str) -> None:
-    found = parts(load(), profile, [])
+    found = components(load(), profile, [])
     made = sbom.document(record(profile), found)
     document = JsonLikeDictParser().parse(json.loads(json.dumps(made)))
     assert validate_full_spdx_document(document, "SPDX-2.3") == []
@@ -115,7 +115,7 @@ def test_the_bill_of_materials_is_valid_and_holds_every_part(profile: str) -> No
 def test_the_bill_of_materials_says_what_it_does_not_know() -> None:
     workspace = load()
     replaced = {"py-torch": "/home/me"}
-    made = sbom.document(record("runpod", replaced), parts(workspace, "runpod", replaced))
+    made = sbom.document(record("runpod", replaced), components(workspace, "runpod", replaced))
     image = made["packages"][0]
     assert "Replaced when it was built, and not listed: py-torch." in image["comment"]
     assert "What the base image consists of is not listed." in image["comment"]

@@ -21,7 +21,7 @@ from scripts.build.exchange import NOTHING, Exchange, laid_over
 from scripts.build.explain import StepFailed
 from scripts.build.image import layers, load, pushed_layers
 from scripts.build.labels import labels
-from scripts.build.logs import carried, keep
+from scripts.build.logs import carried, keep, layer_of
 from scripts.build.progress import Steps
 from scripts.build.record import (
     BuildRecord,
@@ -200,7 +200,7 @@ def bake_all(
             steps[target], digest = patiently(build_one, exchange.registries)
         except StepFailed as failed:
             kept = keep(task.name, "failed", {target: failed.steps})
-            if log := kept.get(failed.step.stage if target == "image" else target):
+            if log := kept.get(layer_of(target, failed.step)):
                 failed.message += f"\n  All that it said: {shown(BUILDS / task.name / log)}"
             raise
     return steps, digest

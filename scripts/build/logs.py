@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from scripts.build.progress import Step, Steps
+from scripts.build.recipe import CHECK, IMAGE
 from scripts.build.record import BuildRecord, Layer
 from scripts.workspace.files import write_atomic
 from scripts.workspace.paths import BUILDS
@@ -44,13 +45,17 @@ def carried(layers: Iterable[Layer], records: Iterable[BuildRecord]) -> dict[str
     return found
 
 
+def layer_of(target: str, step: Step) -> str:
+    """Return what a step of a bake target is kept under: its stage, or a target with one layer."""
+    return step.stage if step.stage and target in (IMAGE, CHECK) else target
+
+
 def _by_layer(steps: Mapping[str, Steps]) -> dict[str, list[Step]]:
     found: dict[str, list[Step]] = {}
     for target, of_target in steps.items():
         for step in of_target:
             if step.stage and (step.output or step.error):
-                layer = step.stage if target == "image" else target
-                found.setdefault(layer, []).append(step)
+                found.setdefault(layer_of(target, step), []).append(step)
     return found
 
 

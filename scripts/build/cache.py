@@ -11,6 +11,7 @@ from typing import Any
 
 from scripts.build import registry
 from scripts.build.buildx import IMAGE_FORM
+from scripts.build.recipe import CHECK, IMAGE
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,11 @@ class Cache:
 
         All stages are in it, not the image's layers alone. They are compressed as in the image:
         a layer that comes out of the cache is then the very blob that goes into the image. The
-        manifest is one that every registry takes.
+        manifest is one that every registry takes. Of the check its result is enough: what it
+        looks at is in the image's cache.
         """
-        written = f"{self._attributes(target, 'dest')},mode=max,{IMAGE_FORM}"
+        mode = "min" if target == CHECK else "max"
+        written = f"{self._attributes(target, 'dest')},mode={mode},{IMAGE_FORM}"
         return written if isinstance(self.place, Path) else f"{written},image-manifest=true"
 
     def imported(self, target: str) -> str:
@@ -59,6 +62,12 @@ def parse(option: str, argument: str) -> Cache:
     return Cache(f"{tag.index}/{tag.repository}:{tag.tag}")
 
 
+def _read(cache: Cache, target: str) -> list[str]:
+    # What the check looks at is in the cache of the image.
+    wanted = (CHECK, IMAGE) if target == CHECK else (target,)
+    return [cache.imported(each) for each in wanted if cache.holds(each)]
+
+
 def laid_over(
     definition: dict[str, Any], written: Sequence[Cache], read: Sequence[Cache]
 ) -> dict[str, Any]:
@@ -68,7 +77,7 @@ def laid_over(
         if name == "_common"
         else target
         | {"cache-to": [cache.exported(name) for cache in written]}
-        | {"cache-from": [cache.imported(name) for cache in read if cache.holds(name)]}
+        | {"cache-from": [each for cache in read for each in _read(cache, name)]}
         for name, target in definition["target"].items()
     }
     return {**definition, "target": targets}

@@ -73,9 +73,9 @@ def build(
             return before, False
         _require_space(workspace, name, task, engine)
         recipe = recipes.recipe(workspace, name, task.replaced)
-        passed = before.recipe if before else None
+        # What was built then has passed the check; a cache that is written wants it all the same.
+        passed = before.recipe if before and not exchange.cache_to else None
         if passed and passed.key(recipes.CHECK) == recipe.key(recipes.CHECK):
-            # What was built then has passed it.
             del task.definition["target"][recipes.CHECK]
         steps, digest = bake_all(task, engine, console, exchange)
         image = bake.image_name(name)

@@ -58,7 +58,7 @@ def test_every_step_of_the_dockerfile_can_be_cut_away(line: int) -> None:
     text = (DOCKER / "Dockerfile").read_text()
     made = cut(text, line)
     assert "--mount" not in made.command
-    endings = ("/tools/seal /layer", "/var", "/opt/webui", "/opt/worker", "/layers")
+    endings = ("/tools/seal /layer", "/var", "/opt/webui", "/opt/worker", "/checked")
     assert made.command.endswith(endings)
     assert len(re.findall(r"^COPY --from=tools / /tools$", made.text, re.MULTILINE)) == 1
     assert len(re.findall(r"^FROM ", made.text, re.MULTILINE)) == RUNS.index(line) + 1

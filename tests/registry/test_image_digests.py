@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from scripts.build.registry import INDEX, Blob, blob
 from scripts.lock import images, lookup, pins
 from scripts.lock.lockfile import Lockfile
 from scripts.lock.lookup import LookUp, NotFound, Unreachable
@@ -18,12 +19,12 @@ from tests.support.registry import LOGIN, Registry, running
 REPOSITORY = "some/image"
 
 
-def index(word: str, *architectures: str) -> tuple[oci.Blob, list[oci.Image]]:
+def index(word: str, *architectures: str) -> tuple[Blob, list[oci.Image]]:
     made = [oci.image(architecture, word) for architecture in architectures]
     return oci.index(list(zip(architectures, made, strict=True))), made
 
 
-def push(registry: Registry, tag: str, word: str, *architectures: str) -> oci.Blob:
+def push(registry: Registry, tag: str, word: str, *architectures: str) -> Blob:
     """Put an index and its images under a tag."""
     made, members = index(word, *architectures)
     registry.push(REPOSITORY, members)
@@ -82,7 +83,7 @@ def test_an_attestation_beside_the_images_is_no_platform(registry: Registry) -> 
         }
     )
     registry.push(REPOSITORY, [*members, attestation])
-    registry.push_manifest(REPOSITORY, "attested", oci.blob(oci.INDEX, document))
+    registry.push_manifest(REPOSITORY, "attested", blob(INDEX, document))
     with pytest.raises(NotFound, match="is for linux/arm64; linux/amd64 is needed"):
         look_up(registry, "attested")
 

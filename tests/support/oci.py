@@ -1,38 +1,11 @@
 """Small images for tests, and a fake registry for what the real one needs too much for: tokens."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
+from scripts.build.registry import CONFIG, INDEX, MANIFEST, Blob, blob
 from tests.support.servers import Reply, Request
-
-INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-
-
-@dataclass(frozen=True)
-class Blob:
-    """Bytes with a media type, as a registry keeps them."""
-
-    media_type: str
-    content: bytes
-
-    @property
-    def digest(self) -> str:
-        """The digest by which a registry knows it."""
-        return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
-
-    def descriptor(self) -> dict[str, object]:
-        """Return what another document says of it."""
-        return {"mediaType": self.media_type, "digest": self.digest, "size": len(self.content)}
-
-
-def blob(media_type: str, document: object) -> Blob:
-    """Return a document as a registry keeps it."""
-    return Blob(media_type, json.dumps(document).encode())
 
 
 @dataclass(frozen=True)

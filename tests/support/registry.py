@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx2
 
+from scripts.build.registry import INDEX, MANIFEST, Blob
 from scripts.lock import apt
 from scripts.workspace.files import exclusive
 from scripts.workspace.paths import CACHE
-from tests.support.oci import INDEX, MANIFEST, Blob, Image
+from tests.support.oci import Image
 
 # docker-registry of Debian 13 wants a newer glibc.
 SUITE = "bookworm"

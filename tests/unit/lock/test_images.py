@@ -10,6 +10,7 @@ from docker import auth
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.build.registry import Blob
 from scripts.lock import images, lookup
 from scripts.lock.images import Tag
 from scripts.lock.lookup import NotFound, Unreachable
@@ -28,7 +29,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def index() -> oci.Blob:
+def index() -> Blob:
     return oci.index([("amd64", oci.image("amd64")), ("arm64", oci.image("arm64"))])
 
 
@@ -97,7 +98,7 @@ def test_what_is_no_tag_is_refused_before_anyone_is_asked(reference: str) -> Non
     ],
 )
 def test_a_token_is_asked_for_with_what_docker_login_kept(
-    index: oci.Blob, tmp_path: Path, entry: dict[str, str], granted: str
+    index: Blob, tmp_path: Path, entry: dict[str, str], granted: str
 ) -> None:
     registry = FakeRegistry(index)
     with serving(registry) as host:
@@ -108,7 +109,7 @@ def test_a_token_is_asked_for_with_what_docker_login_kept(
 
 
 def test_a_credential_helper_is_asked(
-    index: oci.Blob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: Blob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helper = tmp_path / "docker-credential-of-a-test"
     helper.write_text('#!/bin/sh\necho \'{"Username": "user", "Secret": "pass"}\'\n')
@@ -122,9 +123,7 @@ def test_a_credential_helper_is_asked(
     assert registry.grants == ["password"]
 
 
-def test_a_wrong_password_asks_for_a_login_and_is_not_shown(
-    index: oci.Blob, tmp_path: Path
-) -> None:
+def test_a_wrong_password_asks_for_a_login_and_is_not_shown(index: Blob, tmp_path: Path) -> None:
     registry = FakeRegistry(index)
     with serving(registry) as host:
         registry.realm = f"http://{host}/token"
@@ -134,20 +133,20 @@ def test_a_wrong_password_asks_for_a_login_and_is_not_shown(
     assert "hunter2" not in str(failure.value)
 
 
-def test_credentials_are_not_sent_where_there_is_no_tls(index: oci.Blob, tmp_path: Path) -> None:
+def test_credentials_are_not_sent_where_there_is_no_tls(index: Blob, tmp_path: Path) -> None:
     with serving(FakeRegistry(index, realm="http://registry.example/token")) as host:
         docker_login(tmp_path, host, {"auth": plain("user:pass")})
         with pytest.raises(Unreachable, match="without TLS"):
             look_up(host)
 
 
-def test_a_registry_that_is_away_for_a_moment_is_asked_again(index: oci.Blob) -> None:
+def test_a_registry_that_is_away_for_a_moment_is_asked_again(index: Blob) -> None:
     with serving(failing_first(2, Reply(503), FakeRegistry(index))) as host:
         assert look_up(host).pin["digest"] == index.digest
 
 
 def test_a_registry_that_does_not_answer_in_time_is_asked_again(
-    index: oci.Blob, monkeypatch: pytest.MonkeyPatch
+    index: Blob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "TIMEOUT_S", 0.2)
     registry, in_time = FakeRegistry(index), Event()
@@ -163,7 +162,7 @@ def test_a_registry_that_does_not_answer_in_time_is_asked_again(
         in_time.set()
 
 
-def test_content_that_is_not_what_its_digest_says_is_not_pinned(index: oci.Blob) -> None:
+def test_content_that_is_not_what_its_digest_says_is_not_pinned(index: Blob) -> None:
     reply = Reply(200, index.content, {"Docker-Content-Digest": "sha256:" + "0" * 64})
     with (
         serving(lambda request: reply) as host,

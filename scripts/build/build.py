@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -199,9 +199,11 @@ def bake_all(
             # What was built is not built again when a registry drops the image or a cache.
             steps[target], digest = patiently(build_one, exchange.registries)
         except StepFailed as failed:
-            kept = keep(task.name, "failed", {target: failed.steps})
-            if log := kept.get(layer_of(target, failed.step)):
-                failed.message += f"\n  All that it said: {shown(BUILDS / task.name / log)}"
+            # On a full disk there is no place for it, and the failure says more.
+            with suppress(OSError):
+                kept = keep(task.name, "failed", {target: failed.steps})
+                if log := kept.get(layer_of(target, failed.step)):
+                    failed.message += f"\n  All that it said: {shown(BUILDS / task.name / log)}"
             raise
     return steps, digest
 

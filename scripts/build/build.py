@@ -209,8 +209,17 @@ def bake_all(
 
 
 def _step_records(steps: Mapping[str, Steps]) -> Iterator[StepRecord]:
-    """Yield the steps of all targets, their times counted from the first that was announced."""
-    every = [step for of_target in steps.values() for step in of_target]
+    """Yield the steps of all targets, their times counted from the first that was announced.
+
+    What the check has built, the image finds in the cache: that is told once, as it was built.
+    """
+    built = {step.name for step in steps.get(recipes.CHECK, ())}
+    every = [
+        step
+        for target, of_target in steps.items()
+        for step in of_target
+        if target != recipes.IMAGE or step.name not in built
+    ]
     begin = min((step.queued for step in every if step.queued), default=None)
 
     def after(moment: datetime | None) -> float | None:

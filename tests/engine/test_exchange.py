@@ -14,6 +14,7 @@ import pytest
 
 from scripts.build.registry import INDEX, manifest, parse
 from scripts.lock import apt
+from tests.support import layers
 from tests.support.buildkit import remote_end
 from tests.support.machines import Machine, machine, steps_run
 from tests.support.registry import Registry, running
@@ -23,16 +24,12 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or apt.available() is not None,
     reason="the embedded engine is for root on Debian or Ubuntu",
 )
-LARGE = ("py-cuda", "py-torch", "py-attention", "py-large", "py-moving", "py-webui")
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Arguments that put a small folder in the place of each large layer."""
-    folder = tmp_path_factory.mktemp("small")
-    (folder / "layer").mkdir()
-    (folder / "layer" / "mark").write_text("instead of a layer\n")
-    return [f"--context={name}={folder}" for name in LARGE]
+    return layers.small(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +118,7 @@ def test_attestations_leave_the_image_as_it_is_and_are_what_docker_reads(
     assert "pkg:pypi/torch@" not in bill
     definition = inspected("Provenance")["SLSA"]["buildDefinition"]
     assert isinstance(definition, dict)
-    assert definition["externalParameters"]["replaced"] == sorted(LARGE)
+    assert definition["externalParameters"]["replaced"] == sorted(layers.LARGE)
 
 
 def test_the_pushed_image_runs_on_another_machine_with_and_without_attestations(

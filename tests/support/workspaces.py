@@ -14,8 +14,7 @@ from scripts.build.engine import EMBEDDED
 from scripts.build.record import BuildRecord
 from scripts.workspace.paths import CACHE, ROOT
 from tests.support.commands import Done, command
-
-LARGE = ("py-cuda", "py-torch", "py-attention", "py-large", "py-moving", "py-webui")
+from tests.support.layers import small
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,4 @@ def workspace(folder: Path) -> Apart:
     """Make a workspace in an empty folder; what was downloaded before is there."""
     if CACHE.exists():
         shutil.copytree(CACHE, folder / "cache")
-    small = folder / "small"
-    (small / "layer").mkdir(parents=True)
-    (small / "layer" / "mark").write_text("instead of a layer\n")
-    return Apart(folder, tuple(f"--context={name}={small}" for name in LARGE))
+    return Apart(folder, tuple(small(folder)))

@@ -67,4 +67,6 @@ if __name__ == "__main__":
     except Failure as failure:
         say(f"rebuild: {failure.message}\n  {failure.hint}".rstrip())
         code = failure.code
+    except KeyboardInterrupt:
+        code = 130  # `run` says what is kept
     sys.exit(code)

@@ -19,7 +19,7 @@ from scripts.build import recipe as recipes
 from scripts.build.engine import Engine
 from scripts.build.exchange import NOTHING, Exchange, laid_over
 from scripts.build.explain import StepFailed
-from scripts.build.image import layers, load, pushed_layers
+from scripts.build.image import layers, load, pushed_layers, replacing
 from scripts.build.labels import labels
 from scripts.build.logs import carried, keep, layer_of
 from scripts.build.progress import Steps
@@ -77,14 +77,16 @@ def build(
         passed = before.recipe if before and not exchange.cache_to else None
         if passed and passed.key(recipes.CHECK) == recipe.key(recipes.CHECK):
             del task.definition["target"][recipes.CHECK]
-        steps, digest = bake_all(task, engine, console, exchange)
-        image = bake.image_name(name)
         if engine.builder and exchange.push:
+            steps, digest = bake_all(task, engine, console, exchange)
             image = f"{exchange.push}@{digest}"
             found = tuple(pushed_layers(exchange.push, steps))
         else:
-            if engine.builder:
-                load(engine, task.archive, image)
+            image = bake.image_name(name)
+            with replacing(engine, image):
+                steps, digest = bake_all(task, engine, console, exchange)
+                if engine.builder:
+                    load(engine, task.archive, image)
             found = tuple(layers(engine, image, steps))
         sha, dirty = git_state()
         utc = now()

@@ -3,10 +3,11 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 from docker.types import DeviceRequest
 
 from scripts.build import registry
@@ -18,6 +19,8 @@ from scripts.workspace.errors import BadInput, Failure
 
 # The steps that make a layer: "[system 1/1] RUN ...", "[image 3/10] COPY --link --from=py-torch".
 STAGE_STEP = re.compile(r"^\[(\S+)\s+(\d+)/\d+\] (?:RUN|COPY.* --from=(\S+))")
+# The tag of an image while it is replaced.
+HELD = "replaced"
 
 
 def built(profile: str) -> BuildRecord:
@@ -47,6 +50,29 @@ def gpus(client: docker.DockerClient) -> list[DeviceRequest] | None:
     if "nvidia" not in client.info().get("Runtimes", {}):
         return None
     return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+
+
+@contextmanager
+def replacing(engine: Engine, image: str) -> Iterator[None]:
+    """Hold the image that a build is to replace, under a name beside its own, until that is done.
+
+    BuildKit gives the name to the new image before it unpacks its layers. Those that both images
+    have would belong to neither meanwhile, and containerd may remove one while it is built upon:
+    "parent snapshot ... does not exist".
+    """
+    client = engine.client()
+    name = image.partition(":")[0]
+    try:
+        client.images.get(image).tag(name, HELD)
+    except ImageNotFound:
+        yield
+        return
+    try:
+        yield
+    finally:
+        # Of an engine that went away, the build itself tells; the next one takes the name again.
+        with suppress(DockerException, OSError):
+            client.images.remove(f"{name}:{HELD}")
 
 
 def load(engine: Engine, archive: Path, image: str) -> None:

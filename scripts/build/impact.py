@@ -29,8 +29,8 @@ class Effect:
 def effects(before: Recipe, after: Recipe, sizes: Mapping[str, int]) -> list[Effect]:
     """Return what becomes of each layer of `after`, from the bottom up.
 
-    `sizes` are the layers of `before` as they were stored, in bytes: from them follows how far the
-    packages of a layer shrink or grow. A layer without one is as large as its packages or files.
+    `sizes` are the layers of `before` as they were stored, in bytes; one that has none is taken to
+    be as large as what is downloaded for it.
     """
     old, new = before.layers(), after.layers()
     return [
@@ -65,11 +65,14 @@ def _parts(recipe: Recipe, names: Sequence[str]) -> dict[str, Part]:
 
 
 def _estimate(was: Mapping[str, Part], now: Mapping[str, Part], stored: int | None) -> int | None:
-    """Return the size of a new layer in bytes: that of its items, packed as they were before."""
+    """Return the size of a new layer in bytes.
+
+    That is what was stored, and of what comes and goes as much as is downloaded for it.
+    """
     if any(item.size is None for part in now.values() for item in part.items.values()):
         return None
     before, after = (sum(part.size for part in parts.values()) for parts in (was, now))
-    return round(after * stored / before) if stored and before else after
+    return after if stored is None else max(0, stored + after - before)
 
 
 def _reasons(was: Mapping[str, Part], now: Mapping[str, Part]) -> Iterator[str]:

@@ -114,8 +114,8 @@ def test_what_is_foretold_is_what_happens(
     (megabytes,) = re.findall(r"about ([\d.,]+) MB", told.stdout)
     foretold = float(megabytes.replace(",", "")) * 1e6
     happened = sum(now.size or 0 for _, now in pairs if now.name in new)
-    # A layer also holds folders and bytecode, and what stays out is not as much of every package.
-    assert foretold == pytest.approx(happened, rel=0.4, abs=20_000)
+    # What comes or goes is counted as it is downloaded, and stored in another way.
+    assert foretold == pytest.approx(happened, rel=0.25, abs=20_000)
 
 
 def test_layers_that_write_the_same_file_are_refused_by_path(clone: Path, tmp_path: Path) -> None:

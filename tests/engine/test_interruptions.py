@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docker.errors import ImageNotFound
 
+from scripts.build.image import replacing
 from tests.support.commands import command
 from tests.support.workspaces import Apart, workspace
 
@@ -74,6 +76,22 @@ def test_two_builds_at_once_make_one_image_and_one_finds_it_made(
     assert sum("another process is busy with a build of sandbox" in each for each in said) == 1
     assert sum("Nothing changed since it was built." in each for each in said) == 1
     record = apart.record()
+    assert apart.client().images.get(record.image).id == record.digest
+
+
+def test_what_a_build_replaces_stays_until_the_new_image_is_whole(
+    apart: Apart, tmp_path: Path
+) -> None:
+    """Layers that both have went missing otherwise, when anything was removed at that moment."""
+    assert apart.build(model(tmp_path / "model")).returncode == 0
+    record, client = apart.record(), apart.client()
+    with replacing(apart.engine(), record.image):
+        client.images.remove(record.image)
+        assert client.images.get(record.digest).id == record.digest
+    with pytest.raises(ImageNotFound):
+        client.images.get(record.digest)
+    # The same again, and not what was removed: the layers are unpacked anew.
+    assert apart.build(f"--context=model={tmp_path / 'model'}").returncode == 0
     assert apart.client().images.get(record.image).id == record.digest
 
 

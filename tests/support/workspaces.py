@@ -10,7 +10,7 @@ from pathlib import Path
 
 import docker
 
-from scripts.build.engine import EMBEDDED
+from scripts.build.engine import EMBEDDED, Engine
 from scripts.build.record import BuildRecord
 from scripts.workspace.paths import CACHE, ROOT
 from tests.support.commands import Done, command
@@ -59,10 +59,15 @@ class Apart:
         """Return the process id of the daemon."""
         return int((self.folder / "engine" / "dockerd.pid").read_text())
 
+    def engine(self) -> Engine:
+        """Return the engine, which must run."""
+        said = command("engine", "status", environment=self.environment).stdout
+        host = said.split(", ")[-1].strip()
+        return Engine(host, self.folder / "engine" / "bin" / "docker", embedded=True)
+
     def client(self) -> docker.DockerClient:
         """Return a client of the engine, which must run."""
-        said = command("engine", "status", environment=self.environment).stdout
-        return docker.DockerClient(base_url=said.split(", ")[-1].strip(), timeout=60)
+        return self.engine().client(60)
 
 
 def workspace(folder: Path) -> Apart:

@@ -29,8 +29,10 @@ def changes(after: Recipe, before: Recipe = SANDBOX) -> dict[str, str]:
     return {each.layer: each.change for each in found if each.change != "no"}
 
 
-def effect(after: Recipe, layer: str, sizes: dict[str, int] | None = None) -> Effect:
-    (found,) = [each for each in effects(SANDBOX, after, sizes or {}) if each.layer == layer]
+def effect(
+    after: Recipe, layer: str, sizes: dict[str, int] | None = None, before: Recipe = SANDBOX
+) -> Effect:
+    (found,) = [each for each in effects(before, after, sizes or {}) if each.layer == layer]
     return found
 
 
@@ -109,12 +111,12 @@ def test_a_reason_names_the_package_with_both_versions() -> None:
     assert found.reasons == (f"{name} changed",)
 
 
-@given(st.integers(1, 10**10), st.integers(0, 10**9))
-def test_a_layer_shrinks_and_grows_as_its_packages_do(stored: int, more: int) -> None:
-    part = SANDBOX.parts["locks/py-worker"]
-    after = with_part(SANDBOX, "locks/py-worker", thing=Item(value="1 a", size=more))
-    found = effect(after, "py-worker", {"py-worker": stored})
-    assert found.size == round((part.size + more) * stored / part.size)
+@given(stored=st.integers(0, 10**10), thing=st.integers(0, 10**9))
+def test_a_layer_grows_by_what_comes_and_shrinks_by_what_goes(stored: int, thing: int) -> None:
+    with_it = with_part(SANDBOX, "locks/py-worker", thing=Item(value="1 a", size=thing))
+    sizes = {"py-worker": stored}
+    assert effect(with_it, "py-worker", sizes).size == stored + thing
+    assert effect(SANDBOX, "py-worker", sizes, before=with_it).size == max(0, stored - thing)
 
 
 def test_without_a_stored_layer_it_is_as_large_as_its_packages() -> None:

@@ -12,10 +12,12 @@ Found = dict[Path, tuple[str, Path]]
 
 
 def same(one: Path, other: Path) -> bool:
-    """Return whether two paths are the same kind of file with the same mode and content."""
+    """Return whether two paths are of one kind, with the same mode and, but folders, content."""
     left, right = one.lstat(), other.lstat()
     if left.st_mode != right.st_mode:
         return False
+    if stat.S_ISDIR(left.st_mode):
+        return True
     if stat.S_ISLNK(left.st_mode):
         return one.readlink() == other.readlink()
     return left.st_size == right.st_size and one.read_bytes() == other.read_bytes()
@@ -27,8 +29,6 @@ def main() -> int:
     different = 0
     for layer in sorted(Path(sys.argv[1]).iterdir()):
         for path in sorted(layer.rglob("*")):
-            if path.is_dir() and not path.is_symlink():
-                continue
             name = path.relative_to(layer)
             before, first = seen.setdefault(name, (layer.name, path))
             if first != path and not same(first, path):

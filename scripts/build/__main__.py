@@ -90,9 +90,14 @@ def show_impact(args: argparse.Namespace, console: Console) -> None:
     locks = supposed.locks(workspace, args.profile, args.set)
     replaced = replacements(args.context, replaceable())
     after = recipe(workspace, args.profile, replaced, locks)
-    sizes = {layer.name: layer.size for layer in (last.layers if last else ()) if layer.size}
+    measured = None
+    if last is not None and last.recipe is not None:
+        sizes = {layer.name: layer.size for layer in last.layers if layer.size is not None}
+        measured = impact.Measured(last.recipe, sizes)
     console.print(f"Against {args.impact or 'the last build'}:", highlight=False)
-    impact.show(impact.effects(before, after, sizes), console)
+    impact.show(impact.effects(before, after, measured), console)
+    if args.set and after == recipe(workspace, args.profile, replaced):
+        console.print(f"{' and '.join(args.set)}: that is what is locked.", highlight=False)
     if impact.configuration_changes(before, after):
         console.print("The configuration of the image changes, too.")
 

@@ -23,6 +23,7 @@ from scripts.build.image import layers, load, pushed_layers, replacing
 from scripts.build.labels import labels
 from scripts.build.logs import carried, keep, layer_of
 from scripts.build.progress import Steps
+from scripts.build.recipe import Recipe
 from scripts.build.record import (
     BuildRecord,
     StepRecord,
@@ -35,7 +36,7 @@ from scripts.build.record import (
 )
 from scripts.build.retry import patiently
 from scripts.lock.pins import entries
-from scripts.workspace.errors import BadInput
+from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.files import exclusive, require_space, write_atomic
 from scripts.workspace.model import Workspace, nearest
 from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, LOCKFILES, ROOT, shown
@@ -71,8 +72,8 @@ def build(
         still = before and same and not asked and not _floating(task.given)
         if before and still and _present(engine, before):
             return before, False
-        _require_space(workspace, name, task, engine)
         recipe = recipes.recipe(workspace, name, task.replaced)
+        _require_space(recipe, name, engine)
         # What was built then has passed the check; a cache that is written wants it all the same.
         passed = before.recipe if before and not exchange.cache_to else None
         if passed and passed.key(recipes.CHECK) == recipe.key(recipes.CHECK):
@@ -132,7 +133,7 @@ def build_stage(
     if stage not in (known := contexts.stages()):
         raise BadInput(f"docker/Dockerfile has no stage {stage}.{nearest(stage, known)}")
     with prepared(workspace, name, context) as task:
-        _require_space(workspace, name, task, engine)
+        _require_space(recipes.recipe(workspace, name, task.replaced), name, engine)
         del task.definition["target"][recipes.CHECK]
         task.definition["target"]["image"] |= {
             "target": stage,
@@ -206,6 +207,8 @@ def bake_all(
                 kept = keep(task.name, "failed", {target: failed.steps})
                 if log := kept.get(layer_of(target, failed.step)):
                     failed.message += f"\n  All that it said: {shown(BUILDS / task.name / log)}"
+            if target == recipes.CHECK and failed.step.name.startswith("[check "):
+                raise CheckFailed(failed.message, hint=failed.hint) from None
             raise
     return steps, digest
 
@@ -238,18 +241,24 @@ def _step_records(steps: Mapping[str, Steps]) -> Iterator[StepRecord]:
         )
 
 
-def _require_space(workspace: Workspace, name: str, task: Task, engine: Engine) -> None:
-    """Raise Failure when the disk is too small; after a first build only changes are added."""
-    groups = contexts.groups(workspace, workspace.profile(name))
-    wheels = sum(
-        pin.file.size
-        for group, pins in groups.items()
-        if group not in task.replaced
-        for pin in pins
-        if pin.file is not None
-    )
+def disk(packages: int) -> int:
+    """Return the bytes of disk that a build of packages of so many bytes asks for."""
+    return REST + PER_WHEEL_BYTE * packages
+
+
+def _require_space(recipe: Recipe, name: str, engine: Engine) -> None:
+    """Raise Failure when the disk is too small for the layers that have to be built."""
+    last = _before(name)
+    there = last.recipe if last and not engine.builder and _present(engine, last) else None
+    parts = {
+        part
+        for layer, filled in recipe.layers().items()
+        if there is None or there.key(layer) != recipe.key(layer)
+        for part in filled
+    }
     # A builder of the user's own has a disk of its own.
-    needed = REST if engine.builder or _before(name) else REST + PER_WHEEL_BYTE * wheels
+    packages = [] if engine.builder else [each for each in parts if each.startswith("locks/")]
+    needed = disk(sum(recipe.parts[each].size for each in packages))
     require_space(ENGINE if engine.embedded else BUILDS, needed, f"building {name}")
 
 

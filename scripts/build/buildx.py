@@ -95,7 +95,11 @@ def bake(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
     if code:
         if gone := why_gone(engine):
             raise Failure(f"the engine stopped in the middle of the build.\n{gone}")

@@ -43,6 +43,17 @@ def groups(
     return found
 
 
+def builders(
+    packages: Iterable[Pin], locks: Callable[[str], Sequence[Pin]] = locked
+) -> Sequence[Pin]:
+    """Return the packages by which the sdists among `packages` are built.
+
+    None where all are wheels: what builds sdists is then no input of their layer.
+    """
+    sdist = any(pin.file is None or not pin.file.name.endswith(".whl") for pin in packages)
+    return locks("build") if sdist else ()
+
+
 def left_out(layers: Iterable[str]) -> dict[str, str]:
     """Return what stays out of each layer, of these and of the system's, as the build reads it."""
     return leave_out.lists([leave_out.SYSTEM, *layers], known={SOURCE, *stages()})
@@ -154,13 +165,12 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
     wanted = {"debs", "source", "model", "app", "rootfs"} - set(replaced)
 
     made["tools"] = contexts.put("tools", {**tools(), "uv": Path(find_uv_bin())})
-    build = "".join(pin.text for pin in locked("build"))
     packages_of = groups(workspace, profile)
     lists = left_out(packages_of)
     locks: dict[str, Path | str] = {f"{layer}/leave-out": text for layer, text in lists.items()}
     for group, packages in packages_of.items():
         locks[f"{group}/packages.txt"] = "".join(pin.text for pin in packages)
-        locks[f"{group}/build.txt"] = build
+        locks[f"{group}/build.txt"] = "".join(pin.text for pin in builders(packages))
     made["locks"] = contexts.put("locks", locks)
     debian_pins = entries("debian")
     if "debs" in wanted:

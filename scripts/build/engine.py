@@ -30,7 +30,8 @@ LEAST_BUILDKIT = (0, 13)
 # Debian 13 has the newest Docker that still runs on Debian 12, except for runc and iptables, which
 # want a newer glibc there.
 SUITES = {
-    "trixie": ("docker.io", "docker-cli", "docker-buildx", "containerd"),
+    # tini is what docker-init is: without it, dockerd complains at each build.
+    "trixie": ("docker.io", "docker-cli", "docker-buildx", "containerd", "tini"),
     "bookworm": (
         "runc",
         "iptables",

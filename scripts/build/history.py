@@ -62,7 +62,8 @@ def table(profile: str, found: Iterable[Use]) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        collapse_padding=True,
+        # Narrow enough for 80 columns.
+        padding=0,
     )
     for column in ("utc", "commit"):
         made.add_column(column, no_wrap=True)

@@ -12,13 +12,17 @@ from scripts.build.recipe import IMAGE, MEANS, Part, Recipe
 
 # How many reasons a person is shown of a layer.
 SHOWN = 4
-# no: its steps are cached. same: they run again on the same packages or files. new: on others.
-Change = Literal["no", "same", "new"]
+# no: its steps are cached. again: they run again on the same packages or files, but in another way.
+# new: on others.
+Change = Literal["no", "again", "new"]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What happens to a layer; `size` is what it adds to a push or a pull, in bytes, if known."""
+    """What happens to a layer; `size` is what it adds to a push or a pull, in bytes, if known.
+
+    One that is made again adds nothing unless the other way gives other files.
+    """
 
     layer: str
     change: Change
@@ -26,53 +30,55 @@ class Effect:
     reasons: tuple[str, ...]
 
 
-def effects(before: Recipe, after: Recipe, sizes: Mapping[str, int]) -> list[Effect]:
+@dataclass(frozen=True)
+class Measured:
+    """A build that was done: its recipe, and its layers as they were stored, in bytes."""
+
+    recipe: Recipe
+    sizes: Mapping[str, int]
+
+
+def effects(before: Recipe, after: Recipe, measured: Measured | None = None) -> list[Effect]:
     """Return what becomes of each layer of `after`, from the bottom up.
 
-    `sizes` are the layers of `before` as they were stored, in bytes; one that has none is taken to
-    be as large as what is downloaded for it.
+    How large a new layer will be is told from `measured`; one that it lacks is taken to be as large
+    as what is downloaded for it.
     """
-    old, new = before.layers(), after.layers()
-    return [
-        _effect(name, before, after, (old.get(name, ()), parts), sizes.get(name))
-        for name, parts in new.items()
-    ]
+    return [_effect(name, before, after, measured) for name in after.layers()]
 
 
-def _effect(
-    name: str,
-    before: Recipe,
-    after: Recipe,
-    parts: tuple[Sequence[str], Sequence[str]],
-    stored: int | None,
-) -> Effect:
+def _effect(name: str, before: Recipe, after: Recipe, measured: Measured | None) -> Effect:
     known = name in before.layers()
     if known and before.key(name) == after.key(name):
         return Effect(name, "no", 0, ())
-    was, now = (_parts(recipe, names) for recipe, names in zip((before, after), parts, strict=True))
+    was, now = _parts(before, name), _parts(after, name)
     reasons = list(_reasons(was, now)) if known else ["the layer is new"]
-    change: Change = "new" if reasons else "same"
+    change: Change = "new" if reasons else "again"
     # What is not copied from a stage is written on what lies below it.
     if name in after.below() and before.key("base") != after.key("base"):
         change = "new"
-    if change == "same":
-        return Effect(name, "same", 0, tuple(_means(name, before, after)))
-    return Effect(name, "new", _estimate(was, now, stored), tuple(reasons) or ("base changed",))
+    if change == "again":
+        return Effect(name, "again", 0, tuple(_means(name, before, after)))
+    size = _estimate(name, now, measured)
+    return Effect(name, "new", size, tuple(reasons) or ("base changed",))
 
 
-def _parts(recipe: Recipe, names: Sequence[str]) -> dict[str, Part]:
-    return {name: recipe.parts[name] for name in names}
+def _parts(recipe: Recipe, layer: str) -> dict[str, Part]:
+    return {name: recipe.parts[name] for name in recipe.layers().get(layer, ())}
 
 
-def _estimate(was: Mapping[str, Part], now: Mapping[str, Part], stored: int | None) -> int | None:
+def _estimate(layer: str, now: Mapping[str, Part], measured: Measured | None) -> int | None:
     """Return the size of a new layer in bytes.
 
     That is what was stored, and of what comes and goes as much as is downloaded for it.
     """
     if any(item.size is None for part in now.values() for item in part.items.values()):
         return None
-    before, after = (sum(part.size for part in parts.values()) for parts in (was, now))
-    return after if stored is None else max(0, stored + after - before)
+    downloads = sum(part.size for part in now.values())
+    if measured is None or layer not in measured.sizes:
+        return downloads
+    before = sum(part.size for part in _parts(measured.recipe, layer).values())
+    return max(0, measured.sizes[layer] + downloads - before)
 
 
 def _reasons(was: Mapping[str, Part], now: Mapping[str, Part]) -> Iterator[str]:
@@ -121,7 +127,7 @@ def show(found: Sequence[Effect], console: Console) -> None:
     for title in ("layer", "", "MB", "why"):
         table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
     for effect in found:
-        words = {"no": "cached", "same": "runs again, stays the same", "new": "new"}
+        words = {"no": "cached", "again": "runs again", "new": "new"}
         size = f"{effect.size / 1e6:,.2f}" if effect.size is not None else "unknown"
         table.add_row(
             effect.layer,
@@ -141,6 +147,13 @@ def show(found: Sequence[Effect], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if again := [effect.layer for effect in found if effect.change == "again"]:
+        console.print(
+            f"{', '.join(again)}: made again from the same packages and files. What is stored "
+            "stays as it is unless the other way to make it gives other files.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _listed(reasons: Sequence[str]) -> str:

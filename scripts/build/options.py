@@ -89,7 +89,7 @@ def parser() -> Parser:
         action="append",
         default=[],
         metavar="ENVIRONMENT.PACKAGE=VERSION",
-        help="with --impact: suppose another version, e.g. worker.runpod=1.12.0; may be given "
+        help="with --impact: suppose another version, e.g. worker.runpod=1.10.1; may be given "
         "several times, and writes nothing",
     )
     return made

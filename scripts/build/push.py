@@ -1,6 +1,7 @@
 """A built image on its way to a registry: pushed, tried again when it is dropped, and checked."""
 
 from collections.abc import Collection
+from contextlib import suppress
 
 from docker.errors import APIError, DockerException, ImageNotFound
 from rich.console import Console
@@ -68,6 +69,10 @@ def _push(engine: Engine, record: BuildRecord, tag: Tag, console: Console) -> No
     # An answer that breaks off is told by what docker's SDK stands on, not by itself.
     except (DockerException, HTTPError, OSError) as error:
         raise Failure(f"the engine stopped in the middle of the push: {error}") from None
+    finally:
+        # The registry's name was for the push alone.
+        with suppress(DockerException, OSError):
+            client.images.remove(f"{repository}:{tag.tag}", noprune=True)
 
 
 def _login(tag: Tag) -> str:

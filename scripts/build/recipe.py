@@ -118,9 +118,14 @@ def recipe(
     parts = {"base": _base(profile), "tools": _tools(locks), "app": _app(workspace, name)}
     groups = contexts.groups(workspace, profile, locks)
     for group, listing in contexts.left_out(groups).items():
+        packages = groups.get(group, ())
         left_out = Item(value=_digest([listing])[:12], size=0)
+        builders = {
+            f"{name} (builds sdists)": item.model_copy(update={"size": 0})
+            for name, item in _packages(contexts.builders(packages, locks)).items()
+        }
         parts[f"locks/{group}"] = Part(
-            items={LEFT_OUT: left_out, **_packages(groups.get(group, ()))}
+            items={LEFT_OUT: left_out, **builders, **_packages(packages)}
         )
     debian = entries("debian")
     parts["debs"] = _debian(debian, "system")

@@ -21,6 +21,20 @@ from scripts.workspace.git import git
 from scripts.workspace.model import Workspace, nearest, targets
 from scripts.workspace.paths import ROOT
 
+# What an image is made of, and by; its source may have an environment of its own beside these.
+IN_IMAGES = ("webui", "worker", "build", "tools")
+# What is run among the inputs of another commit.
+TELL = """
+import sys
+from scripts.build.recipe import recipe
+from scripts.workspace.errors import Failure
+from scripts.workspace.model import load
+try:
+    print(recipe(load(), sys.argv[1]).model_dump_json())
+except Failure as failure:
+    sys.exit(failure.message)
+"""
+
 
 def at(ref: str, profile: str) -> Recipe:
     """Return the recipe that a profile had at a git ref.
@@ -33,13 +47,8 @@ def at(ref: str, profile: str) -> Recipe:
         _unpack(ref, folder)
         shutil.rmtree(folder / "scripts", ignore_errors=True)
         shutil.copytree(ROOT / "scripts", folder / "scripts")
-        code = (
-            "import sys; from scripts.build.recipe import recipe;"
-            "from scripts.workspace.model import load;"
-            "print(recipe(load(), sys.argv[1]).model_dump_json())"
-        )
         done = subprocess.run(
-            [sys.executable, "-c", code, profile], cwd=folder, capture_output=True, text=True
+            [sys.executable, "-c", TELL, profile], cwd=folder, capture_output=True, text=True
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
@@ -74,6 +83,13 @@ def locks(workspace: Workspace, profile: str, settings: Sequence[str]) -> Locks:
         return locked
     chosen = workspace.profile(profile)
     wanted = dict(_setting(workspace, text) for text in settings)
+    used = {*IN_IMAGES, *filter(None, [chosen.source.environment])}
+    for environment, _ in wanted:
+        if environment not in used:
+            raise BadInput(
+                f"--set {environment}: nothing of it comes into the image of {profile}; known are "
+                f"{', '.join(sorted(used))}."
+            )
     ahead = dict.fromkeys((package for _, package in wanted), forward.last_day())
     lock = workspace.lock.model_copy(update={"ahead": {**workspace.lock.ahead, **ahead}})
     moved = workspace.model_copy(update={"lock": lock})
@@ -84,7 +100,7 @@ def locks(workspace: Workspace, profile: str, settings: Sequence[str]) -> Locks:
         for target in targets(workspace):
             extended = workspace.environments[target.environment].extends
             mine = [each for each in wanted if each[0] in (target.environment, extended)]
-            fits = target.stack in (None, chosen.stack) and target.python == chosen.python
+            fits = target.stack in (None, chosen.stack) and target.python in (None, chosen.python)
             if mine and fits:
                 task = resolve.job(moved, target)
                 versions = {
@@ -93,7 +109,14 @@ def locks(workspace: Workspace, profile: str, settings: Sequence[str]) -> Locks:
                     if environment == target.environment
                 }
                 jobs.append(replace(task, files=_edited(task.files, folder, versions)))
-        made = {lock.path.stem: list(pins(lock.body)) for lock in resolve.compile_all(jobs, moved)}
+        try:
+            compiled = resolve.compile_all(jobs, moved)
+        except BadInput as refused:
+            raise BadInput(
+                refused.message.replace(str(folder), "requirements"),
+                hint="No lock can have these versions.",
+            ) from None
+        made = {lock.path.stem: list(pins(lock.body)) for lock in compiled}
 
     def found(name: str) -> Sequence[Pin]:
         return made[name] if name in made else locked(name)

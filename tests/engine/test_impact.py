@@ -60,6 +60,14 @@ def edit_the_stand_in(clone: Path) -> None:
         file.write(UNSEEN)
 
 
+def write_more_in_a_step(clone: Path) -> None:
+    replace(
+        clone / "docker" / "Dockerfile",
+        "mkdir -p /layer",
+        f"touch /layer/{uuid4()} && mkdir -p /layer",
+    )
+
+
 def edit_a_tool(clone: Path) -> None:
     with (clone / "docker" / "tools" / "seal").open("a") as file:
         file.write(UNSEEN)
@@ -118,6 +126,18 @@ def test_what_is_foretold_is_what_happens(
     assert foretold == pytest.approx(happened, rel=0.25, abs=20_000)
 
 
+def test_a_step_that_writes_more_is_foretold_as_one_that_may(clone: Path) -> None:
+    assert build(clone).returncode == 0
+    before = BuildRecord.model_validate_json(LATEST.read_text())
+    write_more_in_a_step(clone)
+    told = build(clone, "--impact")
+    assert "layout: made again from the same packages and files." in told.stdout
+    assert build(clone).returncode == 0
+    after = BuildRecord.model_validate_json(LATEST.read_text())
+    pairs = zip(before.layers, after.layers, strict=True)
+    assert {now.name for was, now in pairs if was.digest != now.digest} == {"layout"}
+
+
 def test_layers_that_write_the_same_file_are_refused_by_path(clone: Path, tmp_path: Path) -> None:
     contexts = []
     for name in ("py-torch", "py-large"):
@@ -127,5 +147,5 @@ def test_layers_that_write_the_same_file_are_refused_by_path(clone: Path, tmp_pa
         contexts.append(f"--context={name}={tmp_path / name}")
     rest = small(tmp_path, ("py-cuda", "py-attention", "py-moving", "py-webui"))
     done = command("build", *contexts, *rest, root=clone, environment=SHARED)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "/opt/both: py-large and py-torch hold different files." in done.stderr

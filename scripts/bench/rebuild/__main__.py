@@ -14,10 +14,11 @@ from scripts.bench.rebuild.changes import QUICK, changes, older, quick, write
 from scripts.bench.rebuild.orders import RUNS, Inputs, measured
 from scripts.bench.rebuild.output import Build
 from scripts.build import contexts
-from scripts.build.build import prepared
+from scripts.build.build import disk, prepared
 from scripts.build.engine import ensure
 from scripts.workspace.cli import say
 from scripts.workspace.errors import Failure
+from scripts.workspace.files import require_space
 from scripts.workspace.model import Target, load
 from scripts.workspace.paths import BUILDS
 
@@ -38,6 +39,9 @@ def main() -> int:
     target = Target(environment="webui", stack=profile.stack, python=profile.python)
     groups = contexts.groups(workspace, profile)
     chosen = quick(groups) if args.quick else groups
+    packages = {pin.name: pin for each in chosen.values() for pin in each}
+    needed = disk(sum(pin.file.size for pin in packages.values() if pin.file))
+    require_space(BUILDS, needed, "the suite rebuild")
     with (
         prepared(workspace, args.profile, []) as task,
         tempfile.TemporaryDirectory(dir=BUILDS) as scratch,

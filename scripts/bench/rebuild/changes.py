@@ -125,6 +125,9 @@ def write(folder: Path, groups: Mapping[str, Sequence[Pin]], unseen: str = "") -
         shutil.copytree(folder / one[0], folder / TOGETHER)
         lists = [(folder / name / "leave-out").read_text() for name in one]
         (folder / TOGETHER / "leave-out").write_text("".join(lists))
+        # The same wherever it is not empty.
+        build = max((folder / name / "build.txt").read_text() for name in one)
+        (folder / TOGETHER / "build.txt").write_text(build)
     for name, each in {**groups, TOGETHER: together}.items():
         path = folder / name / "packages.txt"
         text = "".join(pin.text for pin in each)

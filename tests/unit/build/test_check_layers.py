@@ -48,3 +48,9 @@ def test_a_file_where_another_layer_has_a_link_differs(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "lib").symlink_to("elsewhere")
     assert checked(tmp_path) == (1, ["/lib: one and two hold different files."])
+
+
+def test_a_file_where_another_layer_has_a_folder_differs(tmp_path: Path) -> None:
+    write(tmp_path, "one/lib/part", "x")
+    write(tmp_path, "two/lib", "x")
+    assert checked(tmp_path) == (1, ["/lib: one and two hold different files."])

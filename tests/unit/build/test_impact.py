@@ -1,13 +1,17 @@
 """What a change makes a build do again, told from recipes."""
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from scripts.build.impact import Effect, configuration_changes, effects
+from scripts.build.impact import Effect, Measured, configuration_changes, effects, show
 from scripts.build.recipe import IMAGE, Item, Part, Recipe, recipe
+from scripts.lock.lockfile import Pin, locked
 from scripts.workspace.model import Workspace, load
 from scripts.workspace.paths import ROOT
 
@@ -24,15 +28,15 @@ def with_part(made: Recipe, name: str, **items: Item | None) -> Recipe:
 
 def changes(after: Recipe, before: Recipe = SANDBOX) -> dict[str, str]:
     """Return what happens to each layer to which anything happens."""
-    found = effects(before, after, {})
+    found = effects(before, after)
     assert [each.layer for each in found] == list(after.layers())
     return {each.layer: each.change for each in found if each.change != "no"}
 
 
 def effect(
-    after: Recipe, layer: str, sizes: dict[str, int] | None = None, before: Recipe = SANDBOX
+    after: Recipe, layer: str, measured: Measured | None = None, before: Recipe = SANDBOX
 ) -> Effect:
-    (found,) = [each for each in effects(before, after, sizes or {}) if each.layer == layer]
+    (found,) = [each for each in effects(before, after, measured) if each.layer == layer]
     return found
 
 
@@ -69,7 +73,7 @@ def test_a_change_of_one_part_makes_one_layer_new(part: str, layer: str) -> None
 def test_a_new_tool_runs_every_step_again_on_the_same_packages() -> None:
     found = changes(with_part(SANDBOX, "tools", seal=NEW))
     untouched = {"base", "model", "app"}
-    assert found == {layer: "same" for layer in LAYERS if layer not in untouched}
+    assert found == {layer: "again" for layer in LAYERS if layer not in untouched}
     reasons = effect(with_part(SANDBOX, "tools", seal=NEW), "py-torch").reasons
     assert reasons == ("tools: seal changed",)
 
@@ -78,14 +82,14 @@ def test_a_new_base_makes_what_lies_on_it_new_and_runs_the_rest_again() -> None:
     found = changes(with_part(SANDBOX, "base", dash=NEW))
     assert found.pop("base") == "new"
     assert found.pop("system") == "new"
-    assert found == {layer: "same" for layer in LAYERS[2:] if layer not in ("model", "app")}
+    assert found == {layer: "again" for layer in LAYERS[2:] if layer not in ("model", "app")}
 
 
 def test_another_instruction_runs_its_stage_again_and_says_so() -> None:
     stage = SANDBOX.stages["py-torch"]
     other = stage.model_copy(update={"instructions": (*stage.instructions, "RUN true")})
     after = SANDBOX.model_copy(update={"stages": {**SANDBOX.stages, "py-torch": other}})
-    assert changes(after) == {"py-torch": "same"}
+    assert changes(after) == {"py-torch": "again"}
     assert effect(after, "py-torch").reasons == (
         "docker/Dockerfile: the steps of py-torch changed",
     )
@@ -115,8 +119,38 @@ def test_a_reason_names_the_package_with_both_versions() -> None:
 def test_a_layer_grows_by_what_comes_and_shrinks_by_what_goes(stored: int, thing: int) -> None:
     with_it = with_part(SANDBOX, "locks/py-worker", thing=Item(value="1 a", size=thing))
     sizes = {"py-worker": stored}
-    assert effect(with_it, "py-worker", sizes).size == stored + thing
-    assert effect(SANDBOX, "py-worker", sizes, before=with_it).size == max(0, stored - thing)
+    comes = effect(with_it, "py-worker", Measured(SANDBOX, sizes))
+    assert comes.size == stored + thing
+    goes = effect(SANDBOX, "py-worker", Measured(with_it, sizes), before=with_it)
+    assert goes.size == max(0, stored - thing)
+
+
+def test_what_was_built_is_as_large_as_it_is_whatever_it_is_held_against() -> None:
+    """Against a commit of before the last build, the last build's layer has its own size."""
+    before = with_part(SANDBOX, "locks/py-worker", runpod=None)
+    built = Measured(SANDBOX, {"py-worker": 1234})
+    assert effect(SANDBOX, "py-worker", built, before=before).size == 1234
+
+
+def test_what_builds_sdists_concerns_the_layers_that_have_some() -> None:
+    def bumped(name: str) -> list[Pin]:
+        pins = list(locked(name))
+        return [replace(pin, version="99") for pin in pins] if name == "build" else pins
+
+    after = recipe(load(), "sandbox", locks=bumped)
+    assert changes(after) == {"py-webui": "new"}
+    reasons = effect(after, "py-webui").reasons
+    assert any(reason.startswith("setuptools (builds sdists) ") for reason in reasons)
+
+
+def test_a_layer_that_is_made_again_is_said_to_be_able_to_change() -> None:
+    stage = SANDBOX.stages["layout"]
+    other = stage.model_copy(update={"instructions": (*stage.instructions, "RUN touch /layer/a")})
+    after = SANDBOX.model_copy(update={"stages": {**SANDBOX.stages, "layout": other}})
+    out = io.StringIO()
+    show(effects(SANDBOX, after), Console(file=out, width=200))
+    assert "0 of 14 layers are new" in out.getvalue()
+    assert "layout: made again from the same packages and files." in out.getvalue()
 
 
 def test_without_a_stored_layer_it_is_as_large_as_its_packages() -> None:

@@ -35,6 +35,7 @@ def test_without_a_setting_the_locks_are_those_that_are_there() -> None:
         ("worker.=1", "give ENVIRONMENT.PACKAGE=VERSION"),
         ("worker.runpod=", "give ENVIRONMENT.PACKAGE=VERSION"),
         ("worke.runpod=1", "there is no environment worke. Did you mean worker?"),
+        ("dev.ruff=1", "nothing of it comes into the image of sandbox; known are build, sandbox,"),
     ],
 )
 def test_a_setting_that_names_nothing_is_refused(setting: str, said: str) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final, get_args
 
 from scripts.bench import attn, image, schema, table
+from scripts.bench.compare import compared
 from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
+from scripts.bench.verdicts import run as verdicts
 from scripts.build.engine import ensure
 from scripts.build.image import built
 from scripts.build.record import BuildRecord, git_state
@@ -25,6 +27,8 @@ QUICK_BUDGET_S = 25.0
 
 REPLAY: Final = "replay"
 REBUILD: Final = "rebuild"
+VERDICTS: Final = "verdicts"
+RECORDED: Final = {REPLAY, REBUILD, VERDICTS}
 SUITES: dict[MeasuredSuite, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
     "image": Suite(image.run, image.evaluate),
@@ -32,20 +36,28 @@ SUITES: dict[MeasuredSuite, Suite] = {
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the chosen suites; return the exit code."""
+    """Run the chosen suites, or compare two runs; return the exit code."""
+    if args.compare:
+        before, after = (schema.load(path) for path in args.compare)
+        table.show_changes(compared(before, after, args.seed), table.console())
+        return 0
     workspace = load()
     workspace.profile(args.profile)
     chosen = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
     if args.without and REPLAY not in chosen:
         raise BadInput("--without is of the suite replay, which was not chosen.")
-    if args.record and not {REPLAY, REBUILD} & set(chosen):
-        raise BadInput("--record is of the suites replay and rebuild; neither was chosen.")
+    if args.record and not RECORDED & set(chosen):
+        raise BadInput("--record is of the suites replay, rebuild and verdicts; none was chosen.")
     # These ask for no image that is there.
     if REPLAY in chosen:
         replay.run(workspace, args.profile, args.without, record=args.record)
     if REBUILD in chosen:
         rebuild.run(args.profile, quick=args.quick, record=args.record)
-    if measured := [name for name in chosen if name != REPLAY and name != REBUILD]:
+    if VERDICTS in chosen:
+        verdicts.run(workspace, quick=args.quick, record=args.record)
+    if measured := [
+        name for name in chosen if name != REPLAY and name != REBUILD and name != VERDICTS
+    ]:
         _measure(args, workspace, measured)
     return 0
 

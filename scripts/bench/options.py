@@ -25,7 +25,8 @@ def parser() -> Parser:
         help="attn: attention on SD1.5's shapes; image: txt2img through the web UI's API; replay: "
         "what past dependency bumps would have pulled, from the package registry alone, without "
         "image or engine; rebuild: what a change costs in our order of layers and in "
-        "worker-a1111's (default: bench.suites of workspace.toml)",
+        "worker-a1111's; verdicts: how often verdicts are right, on simulated sessions (default: "
+        "bench.suites of workspace.toml)",
     )
     made.add_argument(
         "--quick",
@@ -42,11 +43,18 @@ def parser() -> Parser:
         help="time for the measurements of one suite (default: bench.budget_s of workspace.toml; "
         "with --quick 25)",
     )
+    made.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("BEFORE", "AFTER"),
+        help="measure nothing: the verdict on each case that two result files have in common",
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     made.add_argument(
         "--record",
         action="store_true",
-        help="of replay and rebuild: write the results to benchmarks/, too",
+        help="of replay, rebuild and verdicts: write the results to benchmarks/, too",
     )
     replay = made.add_argument_group("of the suite replay")
     replay.add_argument(

@@ -113,7 +113,10 @@ class Case(Record):
 
 
 class Comparison(Record):
-    """Case `b` against case `a`: `ratio` is b's time over a's, below one is faster."""
+    """Case `b` against case `a`: `ratio` is b's time over a's, below one is faster.
+
+    `smallest` is the least change that this run could have called one, as a part of a's time.
+    """
 
     a: str
     b: str
@@ -122,6 +125,7 @@ class Comparison(Record):
     p: float
     q: float
     verdict: VerdictName
+    smallest: float | None = None
 
 
 class Run(Record):

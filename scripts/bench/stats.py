@@ -12,8 +12,13 @@ from scipy import stats
 
 from scripts.bench.schema import Comparison, VerdictName
 
-MARGIN = 0.02
-"""A difference within 2 % either way counts as none, whatever its sign."""
+MARGIN = 0.01
+"""A difference within 1 % either way counts as none, whatever its sign: half of the 2 % that a run
+is to find, for what lies at the margin itself is found in half of all runs at best."""
+MARGIN_APART = 0.05
+"""The same for runs of their own. Within one, what slows the machine meets both sides; of two, each
+has its own clocks and memory layout: Tritonbench's nightly figures move by 4 %, and xformers' own
+benchmarks call 5 % a change."""
 MOST_NOISE = 0.05
 """Two runs of the same thing further apart than this: the session can call nothing the same."""
 LEAST_ROUNDS = 6
@@ -133,43 +138,124 @@ def verdict(interval: Estimate, margin: float, q: float) -> VerdictName:
     return "INCONCLUSIVE"
 
 
-def margin_with_floor(again: Estimate | None) -> float:
-    """ln(1.02), or the noise floor if that is larger: how far the A/A interval reaches.
+def margin_with_floor(again: Estimate | None, least: float = MARGIN) -> float:
+    """ln(1 + least), or the noise floor if that is larger: how far the A/A interval reaches.
 
     The A/A pair of the same session and shape is two runs of the same thing; what they seem
     to differ by, others may, too.
     """
-    least = math.log1p(MARGIN)
-    return least if again is None else max(least, -again.low, again.high)
+    margin = math.log1p(least)
+    return margin if again is None else max(margin, -again.low, again.high)
+
+
+def apart(a_ns: Sequence[int], b_ns: Sequence[int], seed: int = 0) -> Estimate:
+    """Hodges-Lehmann estimate of ln(b/a) for samples that share no rounds, with its interval.
+
+    The median of the differences of all pairs (two-sample form); both sides are resampled.
+    Raises ValueError where a side has no samples.
+    """
+    a, b = (np.log(np.asarray(taken, dtype=np.float64)) for taken in (a_ns, b_ns))
+    if not a.size or not b.size:
+        raise ValueError("no samples")
+    value = float(_shift(a, b))
+    if min(a.size, b.size) < 2:
+        return Estimate(value, -math.inf, math.inf)
+    interval = stats.bootstrap(
+        (a, b),
+        _shift,
+        method="percentile",
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        vectorized=True,
+        batch=max(1, _BATCH_ELEMENTS // (a.size * b.size)),
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Estimate(value, min(float(interval.low), value), max(float(interval.high), value))
+
+
+def _shift(a: Floats, b: Floats, axis: int = -1) -> Any:
+    first, second = (np.moveaxis(np.asarray(each), axis, -1) for each in (a, b))
+    pairs = second[..., None, :] - first[..., :, None]
+    return np.median(pairs.reshape(*pairs.shape[:-2], -1), axis=-1)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is known of ln(b/a) before several are judged together; `margin` counts as none."""
+
+    a: str
+    b: str
+    interval: Estimate
+    margin: float
+    p: float
+    enough: bool
+
+
+def judge(differences: Sequence[Difference]) -> list[Comparison]:
+    """Give each difference its verdict; q is Benjamini-Hochberg's over all of them."""
+    if not differences:
+        return []
+    q_values = stats.false_discovery_control([each.p for each in differences])
+    return [_judged(each, float(q)) for each, q in zip(differences, q_values, strict=True)]
+
+
+def _judged(found: Difference, q: float) -> Comparison:
+    interval = found.interval
+    return Comparison(
+        a=found.a,
+        b=found.b,
+        ratio=math.exp(interval.value),
+        ci=(math.exp(interval.low), math.exp(interval.high)),
+        p=found.p,
+        q=q,
+        verdict=verdict(interval, found.margin, q) if found.enough else "INCONCLUSIVE",
+        smallest=math.expm1(found.margin + (interval.high - interval.low) / 2),
+    )
 
 
 def compare(pairs: Sequence[Pair], seed: int = 0) -> list[Comparison]:
-    """Compare every pair; q is Benjamini-Hochberg's over all of them."""
-    if not pairs:
-        return []
-    p_values = [p_value(pair.a_ns, pair.b_ns) for pair in pairs]
-    q_values = stats.false_discovery_control(p_values)
+    """Compare every pair, of which both sides ran in the same rounds."""
     # The A/A pair is the same for all of a reference's pairs: one bootstrap does.
     again_of = {pair.a: (pair.a_ns, pair.again_ns) for pair in pairs if pair.again_ns is not None}
     floors = {a: log_ratio(*samples, seed) for a, samples in again_of.items()}
-    compared = []
-    for pair, p, q in zip(pairs, p_values, q_values, strict=True):
-        found = log_ratio(pair.a_ns, pair.b_ns, seed)
-        again = None if pair.again_ns is None else floors[pair.a]
-        enough = len(pair.a_ns) >= LEAST_ROUNDS
-        word = verdict(found, margin_with_floor(again), float(q)) if enough else "INCONCLUSIVE"
-        compared.append(
-            Comparison(
+    return judge(
+        [
+            Difference(
                 a=pair.a,
                 b=pair.b,
-                ratio=math.exp(found.value),
-                ci=(math.exp(found.low), math.exp(found.high)),
-                p=p,
-                q=float(q),
-                verdict=word,
+                interval=log_ratio(pair.a_ns, pair.b_ns, seed),
+                margin=margin_with_floor(None if pair.again_ns is None else floors[pair.a]),
+                p=p_value(pair.a_ns, pair.b_ns),
+                enough=len(pair.a_ns) >= LEAST_ROUNDS,
             )
-        )
-    return compared
+            for pair in pairs
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Side:
+    """A case in one of two runs: samples in ns, and what ln(again/a) of the run's A/A pair was."""
+
+    taken_ns: Sequence[int]
+    floor: Estimate | None
+
+
+def between(name: str, before: Side, after: Side, seed: int = 0) -> Difference:
+    """Return what is known of a case in two runs, each of which has rounds of its own.
+
+    Raises ValueError where a side has no samples.
+    """
+    a_ns, b_ns = before.taken_ns, after.taken_ns
+    return Difference(
+        a=name,
+        b=name,
+        interval=apart(a_ns, b_ns, seed),
+        margin=max(margin_with_floor(side.floor, MARGIN_APART) for side in (before, after)),
+        # Mann and Whitney's test of two samples that are not paired.
+        p=float(stats.mannwhitneyu(a_ns, b_ns).pvalue),
+        enough=min(len(a_ns), len(b_ns)) >= LEAST_ROUNDS,
+    )
 
 
 def pairs_of(samples: Mapping[str, Sequence[int]], a: str, again: str | None) -> list[Pair]:

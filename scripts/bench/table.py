@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scripts.bench import stats
+from scripts.bench.compare import Compared
 from scripts.bench.schema import Case, Comparison, Run
 
 PIPE_WIDTH = 160
@@ -38,8 +39,43 @@ def show(run: Run, to: Console) -> None:
     )
     to.print(
         "Ratios are times over the reference's, Hodges-Lehmann with a 95 % interval; "
-        f"{_AGAIN} is the reference once more, the session's noise."
+        f"{_AGAIN} is the reference once more, the session's noise. "
+        "`smallest` is the least change that the samples could show."
     )
+
+
+def show_changes(found: Compared, to: Console) -> None:
+    """Print what became of each case of two runs, and what else the runs were not alike in."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made.add_column("case", overflow="fold")
+    for title in ("before ms", "after ms", "ratio", "smallest"):
+        made.add_column(title, justify="right", no_wrap=True)
+    made.add_column("verdict", no_wrap=True)
+    made.add_column("kernel")
+    for change in found.changes:
+        times = (stats.median(case.samples_ns) for case in (change.before, change.after))
+        verdict = change.found.verdict
+        made.add_row(
+            change.before.id,
+            *(f"{time.value / 1e6:.4g}" for time in times),
+            _interval(change.found.ratio, *change.found.ci),
+            _smallest(change.found),
+            f"[{_STYLES[verdict]}]{verdict}[/]",
+            escape(change.kernel or "the same"),
+        )
+    to.print(made)
+    for reason in found.missing:
+        to.print(escape(reason))
+    if found.differences:
+        to.print(escape(f"The runs differ in: {', '.join(found.differences)}."))
+    to.print(
+        f"Two runs of one thing differ by up to {stats.MARGIN_APART:.0%}: less is called SAME. "
+        "`smallest` is the least change that these samples could show."
+    )
+
+
+def _smallest(found: Comparison) -> str:
+    return "-" if found.smallest is None else f"{found.smallest:.1%}"
 
 
 def _missing(cases: Iterable[Case]) -> Iterable[str]:
@@ -70,6 +106,7 @@ def _table(
         table.add_column("it/s", justify="right", no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
+    table.add_column("smallest", justify="right", no_wrap=True)
     table.add_column("rounds", justify="right", no_wrap=True)
     table.add_column("rel. L2" if first.suite == "attn" else "picture", justify="right")
     table.add_column("note")
@@ -84,7 +121,7 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     kernel = (case.resolved_kernel or "-").replace("aten::", "")
     image = case.suite == "image"
     if case.status != "ok":
-        blank = ["-"] * (4 if image else 3)
+        blank = ["-"] * (5 if image else 4)
         return [label, "-", case.status, *blank, _error(case), "see below"]
     time = stats.median(case.samples_ns)
     cells = [
@@ -95,10 +132,11 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     if image:
         cells.append(f"{case.shape['steps'] / (time.value / 1e9):.2f}")
     if found is None:
-        cells += ["-", "reference" if is_reference else "-"]
+        cells += ["-", "reference" if is_reference else "-", "-"]
     else:
         style = _STYLES[found.verdict]
-        cells += [_interval(found.ratio, *found.ci), f"[{style}]{found.verdict}[/]"]
+        ratio = _interval(found.ratio, *found.ci)
+        cells += [ratio, f"[{style}]{found.verdict}[/]", _smallest(found)]
     # How noisy it was stands in the interval already; the whole reason is in the result file.
     note = (case.reason or "").partition(":")[0]
     return [*cells, str(len(case.samples_ns)), _error(case), escape(note)]

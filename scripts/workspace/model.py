@@ -31,7 +31,7 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 # The first two measure an image for some seconds. replay asks the package registry alone, and
 # rebuild builds in a workspace of its own; both run until they are done.
 MeasuredSuite = Literal["attn", "image"]
-SuiteName = Literal[MeasuredSuite, "replay", "rebuild"]
+SuiteName = Literal[MeasuredSuite, "replay", "rebuild", "verdicts"]
 # A name becomes part of file names, and a word of a command line: it leads to no other folder.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+$")]

@@ -205,17 +205,15 @@ def buildx(at: Machine, *arguments: str) -> None:
 
 
 def test_a_remote_builder_builds_the_same_image_which_then_is_in_the_engine_here(
-    one: Machine, small: list[str], registry: Registry, away: str
+    one: Machine, small: list[str], away: str
 ) -> None:
     before = one.built()
-    one.run("build", *small, f"--cache-to={registry.host}/away:1")
     one.engine().client().images.remove(before.image, force=True)
-    cached = f"--cache-from={registry.host}/away:1"
-    one.run("build", *small, f"--builder={away}", cached)
+    one.run("build", *small, f"--builder={away}")
     record = one.built()
     assert record.engine == "builder away"
     assert record.digest == before.digest
-    assert steps_run(record) == []
+    assert any("RUN /tools/install-packages /opt/worker" in name for name in steps_run(record))
     assert one.engine().client().images.get(record.image).id == before.digest
     assert [layer.name for layer in record.layers] == [layer.name for layer in before.layers]
     assert [layer.digest for layer in record.layers] == [layer.digest for layer in before.layers]

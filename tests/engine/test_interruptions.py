@@ -142,3 +142,9 @@ def test_a_disk_that_fills_in_the_middle_is_told_and_the_next_build_works(
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     record = small_disk.record()
     assert small_disk.client().images.get(record.image).id == record.digest
+    # What is in the engine by now is small: all layers at full size do not fit beside it.
+    done = command("build", environment=small_disk.environment)
+    assert done.returncode == 1
+    assert "building sandbox needs 3" in done.stderr
+    assert " GB of disk, but " in done.stderr
+    assert small_disk.record() == record

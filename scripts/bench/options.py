@@ -31,7 +31,8 @@ def parser() -> Parser:
     made.add_argument(
         "--quick",
         action="store_true",
-        help="small shapes, few rounds, half a minute a suite: to see that it works",
+        help="to see that it works: small shapes, few rounds, half a minute a suite (rebuild: a few "
+        "small packages, some minutes)",
     )
     made.add_argument(
         "--seed", type=int, default=1, metavar="N", help="of data and order (default: 1)"

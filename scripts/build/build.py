@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,6 @@ from scripts.build.image import layers, load, pushed_layers, replacing
 from scripts.build.labels import labels
 from scripts.build.logs import carried, keep, layer_of
 from scripts.build.progress import Steps
-from scripts.build.recipe import Recipe
 from scripts.build.record import (
     BuildRecord,
     StepRecord,
@@ -63,6 +62,7 @@ def build(
 
     Raises BadInput for wrong arguments or inputs, Failure with the failed step and its last lines.
     """
+    _require_space(workspace, name, context, engine)
     with prepared(workspace, name, context) as task:
         started = time.monotonic()
         inputs = _inputs_digest(task.folders, task.definition)
@@ -73,7 +73,6 @@ def build(
         if before and still and _present(engine, before):
             return before, False
         recipe = recipes.recipe(workspace, name, task.replaced)
-        _require_space(recipe, name, engine)
         # What was built then has passed the check; a cache that is written wants it all the same.
         passed = before.recipe if before and not exchange.cache_to else None
         if passed and passed.key(recipes.CHECK) == recipe.key(recipes.CHECK):
@@ -132,8 +131,8 @@ def build_stage(
     """
     if stage not in (known := contexts.stages()):
         raise BadInput(f"docker/Dockerfile has no stage {stage}.{nearest(stage, known)}")
+    _require_space(workspace, name, context, engine)
     with prepared(workspace, name, context) as task:
-        _require_space(recipes.recipe(workspace, name, task.replaced), name, engine)
         del task.definition["target"][recipes.CHECK]
         task.definition["target"]["image"] |= {
             "target": stage,
@@ -246,20 +245,26 @@ def disk(packages: int) -> int:
     return REST + PER_WHEEL_BYTE * packages
 
 
-def _require_space(recipe: Recipe, name: str, engine: Engine) -> None:
+def _require_space(
+    workspace: Workspace, name: str, context: Sequence[str], engine: Engine
+) -> None:
     """Raise Failure when the disk is too small for the layers that have to be built."""
+    if engine.builder:
+        return  # it has a disk of its own
+    recipe = recipes.recipe(
+        workspace, name, bake.replacements(context, contexts.replaceable())
+    )
     last = _before(name)
-    there = last.recipe if last and not engine.builder and _present(engine, last) else None
-    parts = {
-        part
+    there = last.recipe if last and _present(engine, last) else None
+    new = [
+        filled
         for layer, filled in recipe.layers().items()
         if there is None or there.key(layer) != recipe.key(layer)
-        for part in filled
-    }
-    # A builder of the user's own has a disk of its own.
-    packages = [] if engine.builder else [each for each in parts if each.startswith("locks/")]
-    needed = disk(sum(recipe.parts[each].size for each in packages))
-    require_space(ENGINE if engine.embedded else BUILDS, needed, f"building {name}")
+    ]
+    parts = {part for filled in new for part in filled if part.startswith("locks/")}
+    if new:
+        needed = disk(sum(recipe.parts[part].size for part in parts))
+        require_space(ENGINE if engine.embedded else BUILDS, needed, f"building {name}")
 
 
 def _base(workspace: Workspace, name: str) -> str | None:

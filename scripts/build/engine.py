@@ -322,7 +322,14 @@ def _launch() -> "subprocess.Popen[bytes]":
         f"--pidfile={PID_FILE}",
         f"--host=unix://{socket_path()}",
     ]
-    environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    # What a killed daemon leaves mounted is then below ENGINE, where `stop` looks.
+    temporary = ENGINE / "tmp"
+    temporary.mkdir(exist_ok=True)
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "TMPDIR": str(temporary),
+    }
     with LOG.open("wb") as log:
         return subprocess.Popen(
             command,

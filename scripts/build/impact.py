@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.build.recipe import IMAGE, MEANS, Part, Recipe
+from scripts.build.recipe import FORM, IMAGE, MEANS, Part, Recipe
 
 # How many reasons a person is shown of a layer.
 SHOWN = 4
@@ -21,7 +21,7 @@ Change = Literal["no", "again", "new"]
 class Effect:
     """What happens to a layer; `size` is what it adds to a push or a pull, in bytes, if known.
 
-    One that is made again adds nothing unless the other way gives other files.
+    One that is made again adds so much at most: nothing, unless the other way gives other files.
     """
 
     layer: str
@@ -57,9 +57,9 @@ def _effect(name: str, before: Recipe, after: Recipe, measured: Measured | None)
     # What is not copied from a stage is written on what lies below it.
     if name in after.below() and before.key("base") != after.key("base"):
         change = "new"
-    if change == "again":
-        return Effect(name, "again", 0, tuple(_means(name, before, after)))
     size = _estimate(name, now, measured)
+    if change == "again":
+        return Effect(name, "again", size, tuple(_means(name, before, after)))
     return Effect(name, "new", size, tuple(reasons) or ("base changed",))
 
 
@@ -118,7 +118,7 @@ def configuration_changes(before: Recipe, after: Recipe) -> bool:
         [text for text in recipe.stages[IMAGE].instructions if not text.startswith("COPY")]
         for recipe in (before, after)
     )
-    return old != new
+    return old != new or before.parts.get(FORM) != after.parts.get(FORM)
 
 
 def show(found: Sequence[Effect], console: Console) -> None:
@@ -147,10 +147,12 @@ def show(found: Sequence[Effect], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if again := [effect.layer for effect in found if effect.change == "again"]:
+    if again := [effect for effect in found if effect.change == "again"]:
+        most = sum(effect.size or 0 for effect in again)
         console.print(
-            f"{', '.join(again)}: made again from the same packages and files. What is stored "
-            "stays as it is unless the other way to make it gives other files.",
+            f"{', '.join(effect.layer for effect in again)}: made again from the same packages and "
+            "files. What is stored stays as it is unless the other way to make it gives other "
+            f"files: {most / 1e6:,.2f} MB more at most.",
             highlight=False,
             soft_wrap=True,
         )

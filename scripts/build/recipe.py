@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.build import contexts, dockerfile
+from scripts.build import buildx, contexts, debian, dockerfile
+from scripts.build.labels import labels
 from scripts.lock.layers import SOURCE
 from scripts.lock.lockfile import Pin, locked
 from scripts.lock.pins import entries
 from scripts.workspace.files import sha256
 from scripts.workspace.model import Profile, Record, Workspace
-from scripts.workspace.paths import ROOT
+from scripts.workspace.paths import DOCKER, ROOT
 
 # Contexts by which a step works; what it writes should not depend on them.
 MEANS = ("tools", "base")
 IMAGE, CHECK = "image", "check"
+# What no layer is made of, but the image's digest follows from: labels, and how layers are kept.
+FORM = "form"
 # Beside packages, what stays out of their layer.
 LEFT_OUT = "docker/leave-out.toml"
 
@@ -51,7 +54,10 @@ class Step(Record):
 
 
 class Recipe(Record):
-    """The parts by name, and the stages of docker/Dockerfile in their order."""
+    """The parts by name, and the stages of docker/Dockerfile in their order.
+
+    Equal recipes give equal images, to the bit.
+    """
 
     parts: dict[str, Part]
     stages: dict[str, Step]
@@ -138,6 +144,7 @@ def recipe(
         parts[key] = _replaced(value)
     if "source" in replaced:
         parts.pop(f"locks/{SOURCE}", None)
+    parts[FORM] = _form(workspace, name, replaced)
     return Recipe(parts=parts, stages=_stages(dockerfile.read(), parts))
 
 
@@ -182,6 +189,18 @@ def _source(profile: Profile) -> Part:
     commits = entries("sources")
     found = {name: commits.get(name, {}).get("commit", "") for name in profile.source.git}
     return Part(items={name: Item(value=commit, size=None) for name, commit in found.items()})
+
+
+def _form(workspace: Workspace, name: str, replaced: Mapping[str, str]) -> Part:
+    items = {
+        "docker/docker-bake.hcl": _file(DOCKER / "docker-bake.hcl"),
+        "layers": Item(value=buildx.IMAGE_FORM, size=None),
+    }
+    if workspace.profile(name).base.bootstrap:
+        items["the base's bootstrap"] = _file(Path(debian.__file__))
+    for label, value in labels(workspace, name, replaced).items():
+        items[f"label {label}"] = Item(value=value, size=None)
+    return Part(items=items)
 
 
 def _packages(pins: Iterable[Pin]) -> dict[str, Item]:

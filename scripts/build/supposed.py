@@ -82,7 +82,10 @@ def locks(workspace: Workspace, profile: str, settings: Sequence[str]) -> Locks:
     if not settings:
         return locked
     chosen = workspace.profile(profile)
-    wanted = dict(_setting(workspace, text) for text in settings)
+    given = [_setting(workspace, text) for text in settings]
+    wanted = dict(given)
+    if len(wanted) < len(given):
+        raise BadInput("--set gives one package two versions.")
     used = {*IN_IMAGES, *filter(None, [chosen.source.environment])}
     for environment, _ in wanted:
         if environment not in used:

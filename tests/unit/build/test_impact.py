@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from scripts.build.impact import Effect, Measured, configuration_changes, effects, show
-from scripts.build.recipe import IMAGE, Item, Part, Recipe, recipe
+from scripts.build.recipe import FORM, IMAGE, Item, Part, Recipe, recipe
 from scripts.lock.lockfile import Pin, locked
 from scripts.workspace.model import Workspace, load
 from scripts.workspace.paths import ROOT
@@ -151,6 +151,15 @@ def test_a_layer_that_is_made_again_is_said_to_be_able_to_change() -> None:
     show(effects(SANDBOX, after), Console(file=out, width=200))
     assert "0 of 14 layers are new" in out.getvalue()
     assert "layout: made again from the same packages and files." in out.getvalue()
+    assert "0.00 MB more at most." in out.getvalue()
+
+
+def test_another_label_or_compression_changes_the_configuration_and_no_layer() -> None:
+    for name in ("label sdkiln.lock", "layers", "docker/docker-bake.hcl"):
+        after = with_part(SANDBOX, FORM, **{name: NEW})
+        assert changes(after) == {}
+        assert configuration_changes(SANDBOX, after)
+        assert after.digest != SANDBOX.digest
 
 
 def test_without_a_stored_layer_it_is_as_large_as_its_packages() -> None:

@@ -27,6 +27,11 @@ def test_without_a_setting_the_locks_are_those_that_are_there() -> None:
     assert supposed.locks(load(), "sandbox", [])("tools") == locked("tools")
 
 
+def test_two_versions_of_a_package_are_refused() -> None:
+    with pytest.raises(BadInput, match="one package two versions"):
+        supposed.locks(load(), "sandbox", ["worker.runpod=1", "worker.runpod=2"])
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

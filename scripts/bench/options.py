@@ -48,6 +48,23 @@ def parser() -> Parser:
         action="store_true",
         help="of replay and rebuild: write the results to benchmarks/, too",
     )
+    exports = made.add_argument_group("results for other programs; see docs/benchmarking.md")
+    exports.add_argument(
+        "--export",
+        action="append",
+        default=[],
+        metavar="FORMAT=FILE",
+        help="write the run in another format, too, `-` being stdout: bencher, github-bigger, "
+        "github-smaller, markdown, openmetrics, otava, system-info (may be repeated)",
+    )
+    exports.add_argument(
+        "--of",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN.json",
+        help="export stored runs and measure nothing; otava alone takes several",
+    )
     replay = made.add_argument_group("of the suite replay")
     replay.add_argument(
         "--without",

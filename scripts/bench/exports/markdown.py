@@ -73,7 +73,8 @@ def _missing(cases: Iterable[Case]) -> Iterator[str]:
 
 
 def _provenance(run: Run) -> str:
-    commit = (run.git.sha or "unknown")[:12] + (" and changes" if run.git.dirty else "")
+    changed = " and changes" if run.git.dirty else ""
+    commit = f"{run.git.sha[:12]}{changed}" if run.git.sha else "unknown"
     xformers = run.sw.xformers or "not installed"
     return _cell(
         f"Run {run.run_id} of {run.utc} on {device(run)}; torch {run.sw.torch}, xformers "

@@ -42,10 +42,10 @@ def _costs(each: Figures) -> Iterator[Entry]:
 def _entry(each: Figures, unit: str, found: Estimate) -> Entry:
     case = each.case
     entry: Entry = {"name": case.id, "unit": unit, "value": found.value}
-    extra = [f"{len(case.samples_ns)} samples", f"ran {case.resolved_kernel or 'unknown'}"]
+    extra = [f"samples: {len(case.samples_ns)}", f"ran: {case.resolved_kernel or 'unknown'}"]
     if is_bounded(found):
         # The action shows one number for both sides: the wider one.
         entry["range"] = f"± {max(found.high - found.value, found.value - found.low):.4g}"
-        extra.insert(0, f"{CONFIDENCE:.0%} interval {found.low:.6g} to {found.high:.6g} {unit}")
+        extra.insert(0, f"{CONFIDENCE:.0%} interval: {found.low:.6g} to {found.high:.6g} {unit}")
     entry["extra"] = "\n".join(extra)
     return entry

@@ -9,7 +9,8 @@ from scripts.bench.schema import Case, Comparison, Run
 from scripts.bench.stats import Estimate
 
 HEAD = ("backend", "ran", "median ms", "steps/s", "ratio", "verdict", "samples")
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#])")
+# An underscore between letters or digits is never markup, and kernels have many.
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
 def text(run: Run) -> str:
@@ -96,4 +97,4 @@ def _row(cells: Iterable[str]) -> str:
 
 def _cell(text: str) -> str:
     """`text` on one line, and nothing in it Markdown; a cell is never empty."""
-    return _SPECIAL.sub(r"\\\1", one_line(text)) or "-"
+    return _SPECIAL.sub(r"\\\g<0>", one_line(text)) or "-"

@@ -57,8 +57,8 @@ def test_range_and_extra_tell_interval_samples_and_kernel() -> None:
     wider = max(time.high - time.value, time.value - time.low) / 1e6
     assert float(entry["range"].removeprefix("± ")) == pytest.approx(wider, rel=1e-3)
     assert entry["extra"] == (
-        f"95% interval {time.low / 1e6:.6g} to {time.high / 1e6:.6g} ms\n"
-        "3 samples\nran flash_attention"
+        f"95% interval: {time.low / 1e6:.6g} to {time.high / 1e6:.6g} ms\n"
+        "samples: 3\nran: flash_attention"
     )
 
 

@@ -69,7 +69,7 @@ def test_each_reason_is_told_in_full(run: Run) -> None:
 
 
 def test_what_is_markdown_or_html_elsewhere_is_text_here() -> None:
-    kernel = "a|b _c_ `d` <b>e</b> [f](g) ![h](i) ~~j~~ &amp; \\|"
+    kernel = "a|b _c_ d_e_f __g__ h__i _j_k `d` <b>e</b> [f](g) ![h](i) ~~j~~ &amp; \\|"
     text = markdown.text(run_of((case_of("attn/x/sdp", 5, resolved_kernel=kernel),)))
     assert rows(text)[0][1] == kernel
 

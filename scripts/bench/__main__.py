@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 from scripts.bench import attn, image, schema, table
 from scripts.bench.compare import compared
+from scripts.bench.exports import formats
 from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
@@ -28,6 +29,8 @@ QUICK_BUDGET_S = 25.0
 REPLAY: Final = "replay"
 REBUILD: Final = "rebuild"
 VERDICTS: Final = "verdicts"
+# Arguments that say what to measure, or where to write it.
+MEASURING = ("suite", "quick", "budget", "json", "record", "without")
 RECORDED: Final = {REPLAY, REBUILD, VERDICTS}
 SUITES: dict[MeasuredSuite, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
@@ -36,10 +39,13 @@ SUITES: dict[MeasuredSuite, Suite] = {
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the chosen suites, or compare two runs; return the exit code."""
+    """Run the chosen suites, or use stored runs; return the exit code."""
+    exports = formats.wanted(args.export)
     if args.compare:
-        before, after = (schema.load(path) for path in args.compare)
-        table.show_changes(compared(before, after, args.seed), table.console())
+        _compare(args)
+        return 0
+    if args.of:
+        _export(args, exports)
         return 0
     workspace = load()
     workspace.profile(args.profile)
@@ -48,6 +54,8 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("--without is of the suite replay, which was not chosen.")
     if args.record and not RECORDED & set(chosen):
         raise BadInput("--record is of the suites replay, rebuild and verdicts; none was chosen.")
+    if exports and not set(chosen) - RECORDED:
+        raise BadInput("--export is of the suites that measure an image; none was chosen.")
     # These ask for no image that is there.
     if REPLAY in chosen:
         replay.run(workspace, args.profile, args.without, record=args.record)
@@ -58,12 +66,35 @@ def main(args: argparse.Namespace) -> int:
     if measured := [
         name for name in chosen if name != REPLAY and name != REBUILD and name != VERDICTS
     ]:
-        _measure(args, workspace, measured)
+        _measure(args, workspace, measured, exports)
     return 0
 
 
+def _refuse(args: argparse.Namespace, chosen: str, names: Sequence[str]) -> None:
+    """Raise BadInput for arguments that mean nothing beside `chosen`, which measures nothing."""
+    if named := [f"--{name}" for name in names if getattr(args, name)]:
+        raise BadInput(f"{chosen} measures nothing: leave out {' and '.join(named)}.")
+
+
+def _compare(args: argparse.Namespace) -> None:
+    _refuse(args, "--compare", (*MEASURING, "of", "export"))
+    before, after = (schema.load(path) for path in args.compare)
+    table.show_changes(compared(before, after, args.seed), table.console())
+
+
+def _export(args: argparse.Namespace, exports: Sequence[formats.Export]) -> None:
+    """Export the runs of --of. Raises BadInput where that is all that was not asked for."""
+    _refuse(args, "--of", MEASURING)
+    if not exports:
+        raise BadInput("--of says what to export, and --export FORMAT=FILE is missing.")
+    formats.write(exports, [schema.load(path) for path in args.of])
+
+
 def _measure(
-    args: argparse.Namespace, workspace: Workspace, suites: Sequence[MeasuredSuite]
+    args: argparse.Namespace,
+    workspace: Workspace,
+    suites: Sequence[MeasuredSuite],
+    exports: Sequence[formats.Export],
 ) -> None:
     """Measure the image, write the result and print it.
 
@@ -81,7 +112,7 @@ def _measure(
         measured = {name: SUITES[name].evaluate(records[name], args.seed) for name in suites}
         result = _result(args, record, measured)
         if result is not None:
-            _keep(result, args.json)
+            _keep(result, args.json, exports)
     wrong = [line for each in measured.values() for line in each.disagreements]
     if wrong:
         lines = "\n".join(f"  {line}" for line in wrong)
@@ -121,7 +152,7 @@ def _result(
     sha, dirty = git_state()
     return schema.Run(
         run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-        utc=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        utc=now.strftime(schema.UTC),
         git=schema.Git(sha=sha or None, dirty=dirty or not sha),
         lock_sha256=record.lock_sha256,
         image_digest=record.digest,
@@ -136,14 +167,16 @@ def _result(
     )
 
 
-def _keep(result: schema.Run, also: Path | None) -> None:
+def _keep(result: schema.Run, also: Path | None, exports: Sequence[formats.Export]) -> None:
     """Write the result under .workspace/bench/, and where it was asked for; print it."""
     path = BENCH / f"{result.run_id}.json"
     schema.save(result, path)
     if also is not None:
         schema.save(result, also)
-    table.show(result, table.console())
+    # Stdout is the export's, if one goes there.
+    table.show(result, table.console(stderr=any(export.file is None for export in exports)))
     say(f"bench: wrote {shown(path)}")
+    formats.write(exports, [result])
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ def parser() -> Parser:
     made.add_argument(
         "--quick",
         action="store_true",
-        help="to see that it works: small shapes, few rounds, half a minute a suite (rebuild: a few "
-        "small packages, some minutes)",
+        help="small shapes, few rounds, half a minute a suite: to see that it works (rebuild "
+        "takes some minutes)",
     )
     made.add_argument(
         "--seed", type=int, default=1, metavar="N", help="of data and order (default: 1)"
@@ -56,6 +56,23 @@ def parser() -> Parser:
         "--record",
         action="store_true",
         help="of replay, rebuild and verdicts: write the results to benchmarks/, too",
+    )
+    exports = made.add_argument_group("results for other programs; see docs/benchmarking.md")
+    exports.add_argument(
+        "--export",
+        action="append",
+        default=[],
+        metavar="FORMAT=FILE",
+        help="write the run in another format, too, `-` being stdout: bencher, github-bigger, "
+        "github-smaller, markdown, openmetrics, otava, system-info (may be repeated)",
+    )
+    exports.add_argument(
+        "--of",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN.json",
+        help="export stored runs and measure nothing; otava alone takes several",
     )
     replay = made.add_argument_group("of the suite replay")
     replay.add_argument(

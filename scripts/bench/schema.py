@@ -1,6 +1,10 @@
 """One result file (schema v1): what was measured, on what, with every raw sample."""
 
+import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +15,11 @@ from scripts.workspace.files import write_atomic
 from scripts.workspace.paths import shown
 
 SCHEMA = 1
+UTC = "%Y-%m-%dT%H:%M:%SZ"
+LONGEST_ID = 1024
+"""Bytes of a case's id: what Bencher takes as the name of a benchmark."""
+MOST = 2**63
+"""Numbers of ns and bytes are below this, as in the programs that read our exports."""
 
 Status = Literal["ok", "unavailable", "unsupported", "oom", "discarded"]
 VerdictName = Literal["FASTER", "SLOWER", "SAME", "INCONCLUSIVE"]
@@ -149,7 +158,19 @@ class Run(Record):
 
 def dumps(run: Run) -> str:
     """The file's text: the same run gives the same bytes."""
-    return json.dumps(run.model_dump(mode="json", by_alias=True), indent=1) + "\n"
+    return seal(run.model_dump(mode="json", by_alias=True))
+
+
+def seal(content: Mapping[str, Any]) -> str:
+    """The text of a file with `content`, whose last key `sha256` is of all the others."""
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return json.dumps({**rest, "sha256": _digest(rest)}, indent=1) + "\n"
+
+
+def _digest(rest: Mapping[str, Any]) -> str:
+    """SHA-256 of the content, whatever the order of its keys and the space between them."""
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def save(run: Run, path: Path) -> None:
@@ -158,7 +179,7 @@ def save(run: Run, path: Path) -> None:
 
 
 def load(path: Path) -> Run:
-    """Read a result file. Raises BadInput with the reason for one that is not whole schema v1."""
+    """Read a result file. Raises BadInput with the reason for one that is not as it was written."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -167,10 +188,31 @@ def load(path: Path) -> Run:
 
 
 def loads(text: str, name: str) -> Run:
-    """Parse a result file's text; `name` is how messages call it. Raises BadInput."""
+    """Parse a result file's text; `name` is how messages call it.
+
+    Raises BadInput with the reason for a text that was cut or changed, is of another schema, or
+    contradicts itself.
+    """
+    rest = _unsealed(text, name)
+    try:
+        run = Run.model_validate_json(json.dumps(rest))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(
+            f"{name} does not follow schema {SCHEMA}: {where}: {first['msg']} "
+            f"({error.error_count()} such problems)."
+        ) from None
+    if found := list(contradictions(run)):
+        raise BadInput(f"{name} contradicts itself: {found[0]} ({len(found)} such problems).")
+    return run
+
+
+def _unsealed(text: str, name: str) -> dict[str, Any]:
+    """The content of a result file without its digest, which was found right."""
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{name} is no whole JSON file ({error}).",
             hint="A result is written whole or not at all: copy the file again.",
@@ -181,12 +223,71 @@ def loads(text: str, name: str) -> Run:
             f"{name} is of schema {found!r}; this program reads schema {SCHEMA}.",
             hint="Read it with the version of sdkiln that wrote it.",
         )
-    try:
-        return Run.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+    said = content.pop("sha256", None)
+    if said is None:
         raise BadInput(
-            f"{name} does not follow schema {SCHEMA}: {where}: {first['msg']} "
-            f"({error.error_count()} such problems)."
-        ) from None
+            f"{name} has no sha256, so nothing shows that it is as it was written.",
+            hint="It is of a time when results had none, or a line is gone: measure again.",
+        )
+    if said != (digest := _digest(content)):
+        raise BadInput(
+            f"{name} was changed after it was written: its content has the SHA-256 {digest[:12]}, "
+            f"and its last line says {str(said)[:12]}.",
+            hint="Take the original; a result is never edited.",
+        )
+    return dict(content)
+
+
+def contradictions(run: Run) -> Iterator[str]:
+    """A sentence for each part of a run that the rest of it denies; types are right already."""
+    try:
+        datetime.strptime(run.utc, UTC)
+    except ValueError:
+        yield f"utc is {run.utc!r}, not a time like 2026-01-02T03:04:05Z"
+    cases = {case.id: case for case in run.cases}
+    for name, count in Counter(case.id for case in run.cases).items():
+        if count > 1:
+            yield f"{count} cases have the id {name!r}"
+    for case in run.cases:
+        yield from (f"case {case.id!r} {what}" for what in _of_case(case))
+    for pair, count in Counter((found.a, found.b) for found in run.compare).items():
+        if count > 1:
+            yield f"{count} comparisons are of {pair}"
+    for found in run.compare:
+        what = _of_comparison(found, cases)
+        yield from (f"the comparison of {found.b!r} with {found.a!r} {each}" for each in what)
+
+
+def _of_case(case: Case) -> Iterator[str]:
+    if not (case.id.isprintable() and 1 <= len(case.id.encode()) <= LONGEST_ID):
+        yield f"has an id that is empty, not printable or longer than {LONGEST_ID} bytes"
+    if case.status == "ok" and not case.samples_ns:
+        yield "is ok and has no sample"
+    if len(case.order) != len(case.samples_ns):
+        yield f"has {len(case.samples_ns)} samples and {len(case.order)} places in rounds"
+    for name, values in (("host_ns", case.host_ns), ("cycles", case.cycles)):
+        if values and len(values) != len(case.samples_ns):
+            yield f"has {len(case.samples_ns)} samples and {len(values)} {name}"
+    if not all(0 < sample < MOST for sample in case.samples_ns):
+        yield "has a sample that is no time"
+    if case.peak_bytes is not None and not 0 <= case.peak_bytes < MOST:
+        yield f"has a peak of {case.peak_bytes} bytes"
+
+
+def _of_comparison(found: Comparison, cases: Mapping[str, Case]) -> Iterator[str]:
+    a, b = cases.get(found.a), cases.get(found.b)
+    if a is None or b is None:
+        yield f"is of a case that is not there: {found.a if a is None else found.b!r}"
+        return
+    if any(case.status != "ok" or min(case.samples_ns, default=0) <= 0 for case in (a, b)):
+        yield "is of a case without result"
+        return
+    if not found.ci[0] <= found.ratio <= found.ci[1]:
+        yield f"has a ratio of {found.ratio} outside its interval {found.ci}"
+    # Whatever the estimator, it stays within the ratios that it is made from.
+    if len(a.samples_ns) == len(b.samples_ns):
+        ratios = [y / x for x, y in zip(a.samples_ns, b.samples_ns, strict=True)]
+    else:
+        ratios = [min(b.samples_ns) / max(a.samples_ns), max(b.samples_ns) / min(a.samples_ns)]
+    if not min(ratios) * (1 - 1e-9) <= found.ratio <= max(ratios) * (1 + 1e-9):
+        yield f"has a ratio of {found.ratio}, which its samples do not give"

@@ -18,10 +18,10 @@ _STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "none", "INCONCLUSIVE": "
 _AGAIN = "@again"
 
 
-def console() -> Console:
-    """Stdout; as wide as the terminal, or wide enough for the table in a pipe."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+def console(*, stderr: bool = False) -> Console:
+    """Stdout, or stderr; as wide as the terminal, or wide enough for the table in a pipe."""
+    made = Console(highlight=False, stderr=stderr)
+    return made if made.is_terminal else Console(highlight=False, stderr=stderr, width=PIPE_WIDTH)
 
 
 def show(run: Run, to: Console) -> None:

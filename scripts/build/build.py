@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -245,15 +245,12 @@ def disk(packages: int) -> int:
     return REST + PER_WHEEL_BYTE * packages
 
 
-def _require_space(
-    workspace: Workspace, name: str, context: Sequence[str], engine: Engine
-) -> None:
+def _require_space(workspace: Workspace, name: str, context: list[str], engine: Engine) -> None:
     """Raise Failure when the disk is too small for the layers that have to be built."""
     if engine.builder:
         return  # it has a disk of its own
-    recipe = recipes.recipe(
-        workspace, name, bake.replacements(context, contexts.replaceable())
-    )
+    replaced = bake.replacements(context, contexts.replaceable())
+    recipe = recipes.recipe(workspace, name, replaced)
     last = _before(name)
     there = last.recipe if last and _present(engine, last) else None
     new = [

@@ -114,19 +114,24 @@ def png(found: Sequence[Cost], title: str) -> bytes:
                 places = [changes.index(cost.change) + 0.38 * (number - 0.5) for cost in mine]
                 values = [max(getattr(cost, attribute) / unit, LEAST) for cost in mine]
                 bars = axes.barh(places, values, height=0.36, color=colour, label=order)
-                axes.bar_label(bars, [f" {each:,.3g}" for each in values], fontsize=9)
+                axes.bar_label(bars, [f" {_short(each)}" for each in values], fontsize=9)
             axes.set_xscale("log")
             axes.set_xlabel(label)
             axes.spines[["top", "right"]].set_visible(False)
             axes.margins(x=0.15)
         left.set_yticks(range(len(changes)), changes)
         left.invert_yaxis()
-        right.legend(frameon=False, loc="lower right")
         figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+        figure.legend(*right.get_legend_handles_labels(), frameon=False, loc="upper right", ncols=2)
         out = io.BytesIO()
         # Without the name and version of matplotlib; a PNG of it holds no date.
         figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
+
+
+def _short(value: float) -> str:
+    """Three digits, and no exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 # A logarithmic axis has no zero.

@@ -12,7 +12,7 @@ from scripts.bench import schema, table
 from scripts.bench.compare import compared
 from scripts.workspace.errors import BadInput
 from tests.support.commands import command
-from tests.unit.bench.test_schema import run_of
+from tests.support.results import run_of
 
 GPU = schema.Gpu(
     name="NVIDIA H100",
@@ -39,6 +39,7 @@ def case(backend: str, ratio: float = 1.0, seed: int = 1, **fields: Any) -> sche
         "status": "ok",
         "reason": None,
         "samples_ns": samples,
+        "order": tuple(range(len(samples))),
     }
     return schema.Case.model_validate({**values, **fields})
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,86 +10,41 @@ from hypothesis import strategies as st
 
 from scripts.bench import schema
 from scripts.workspace.errors import BadInput
+from tests.support.results import case_of, run_of, runs
 
-NS = st.lists(st.integers(1, 10**12), max_size=5).map(tuple)
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
-CASES = st.builds(
-    schema.Case,
-    id=st.text(max_size=20),
-    suite=st.sampled_from(["attn", "image"]),
-    shape=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3),
-    dtype=st.none() | st.just("float32"),
-    requested=st.text(max_size=8),
-    resolved_kernel=st.none() | st.text(max_size=8),
-    status=st.sampled_from(["ok", "unavailable", "unsupported", "oom", "discarded"]),
-    reason=st.none() | st.text(max_size=20),
-    samples_ns=NS,
-    order=NS,
-    host_ns=NS,
-    rel_l2=st.none() | FINITE,
-    difference=st.none()
-    | st.builds(
-        schema.Difference, against=st.text(), max_abs=st.integers(0, 255), psnr_db=st.none()
-    ),
+A, B = case_of("attn/x/a", 100, 200), case_of("attn/x/b", 110, 180)
+SLOWER = schema.Comparison(
+    a=A.id, b=B.id, ratio=1.0, ci=(0.9, 1.1), p=0.5, q=0.5, verdict="INCONCLUSIVE"
 )
-COMPARISONS = st.builds(
-    schema.Comparison,
-    a=st.text(max_size=8),
-    b=st.text(max_size=8),
-    ratio=FINITE,
-    ci=st.tuples(FINITE, FINITE),
-    p=st.floats(0, 1),
-    q=st.floats(0, 1),
-    verdict=st.sampled_from(["FASTER", "SLOWER", "SAME", "INCONCLUSIVE"]),
-)
+RUN = run_of((A, B, case_of("attn/x/c")), (SLOWER,))
+WHOLE = schema.dumps(RUN)
 
 
-def run_of(
-    cases: tuple[schema.Case, ...] = (), compare: tuple[schema.Comparison, ...] = ()
-) -> schema.Run:
-    return schema.Run(
-        run_id="20260102T030405Z-abcdef",
-        utc="2026-01-02T03:04:05Z",
-        git=schema.Git(sha=None, dirty=True),
-        lock_sha256="0" * 64,
-        image_digest="sha256:" + "0" * 64,
-        argv=("--quick",),
-        seed=1,
-        host=schema.Host(cpu="a CPU", cores=2, governor=None, kernel="6.1", cgroup=None),
-        gpu=None,
-        sw=schema.Software(torch="2.1.2", cuda=None, cudnn=None, xformers=None, python="3.11.7"),
-        flags=schema.Flags(tf32=False, cudnn_benchmark=False, deterministic=False, env={}),
-        cases=cases,
-        compare=compare,
-    )
+def sealed(**changes: Any) -> str:
+    """A whole file whose content is not what the bench wrote."""
+    return schema.seal({**json.loads(WHOLE), **changes})
 
 
-WHOLE = schema.dumps(run_of())
-
-
-@given(st.lists(CASES, max_size=3), st.lists(COMPARISONS, max_size=3))
-def test_what_is_written_comes_back(
-    cases: list[schema.Case], compare: list[schema.Comparison]
-) -> None:
-    run = run_of(tuple(cases), tuple(compare))
+@given(runs())
+def test_what_is_written_comes_back(run: schema.Run) -> None:
     text = schema.dumps(run)
     assert schema.loads(text, "run.json") == run
     assert schema.dumps(schema.loads(text, "run.json")) == text
 
 
-def test_the_file_has_the_fields_of_schema_v1() -> None:
+def test_the_file_has_the_fields_of_schema_v1_and_ends_with_its_digest() -> None:
     content = json.loads(WHOLE)
     assert content["schema"] == 1
     assert list(content) == [
         *("schema", "run_id", "utc", "git", "lock_sha256", "image_digest", "argv", "seed"),
-        *("host", "gpu", "sw", "flags", "cases", "compare"),
+        *("host", "gpu", "sw", "flags", "cases", "compare", "sha256"),
     ]
 
 
 def test_a_file_is_saved_and_loaded(tmp_path: Path) -> None:
     path = tmp_path / "bench" / "run.json"
-    schema.save(run_of(), path)
-    assert schema.load(path) == run_of()
+    schema.save(RUN, path)
+    assert schema.load(path) == RUN
     assert [p.name for p in path.parent.iterdir()] == ["run.json"]
 
 
@@ -98,11 +54,15 @@ def test_a_truncated_file_is_refused(length: int) -> None:
         schema.loads(WHOLE[:length], "run.json")
 
 
+def test_json_without_end_is_refused() -> None:
+    with pytest.raises(BadInput, match="no whole JSON file"):
+        schema.loads("[" * 100_000, "run.json")
+
+
 @pytest.mark.parametrize("found", [0, 2, "1", None])
 def test_another_schema_is_refused_by_its_number(found: object) -> None:
-    content = {**json.loads(WHOLE), "schema": found}
     with pytest.raises(BadInput, match=rf"schema {found!r}; this program reads schema 1"):
-        schema.loads(json.dumps(content), "run.json")
+        schema.loads(sealed(schema=found), "run.json")
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "{}"])
@@ -111,15 +71,87 @@ def test_json_that_is_no_result_is_refused(text: str) -> None:
         schema.loads(text, "run.json")
 
 
-def test_a_wrong_or_unknown_field_is_named() -> None:
+Way = tuple[str | int, ...]
+
+
+def leaves(value: Any, *path: str | int) -> list[Way]:
+    """The way to every single value of a JSON document."""
+    if not isinstance(value, dict | list):
+        return [path]
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    return [way for key, each in inner for way in leaves(each, *path, key)]
+
+
+@pytest.mark.parametrize("way", leaves(json.loads(WHOLE)), ids=lambda way: ".".join(map(str, way)))
+def test_a_file_in_which_any_value_was_changed_is_refused(way: Way) -> None:
     content = json.loads(WHOLE)
-    content["host"]["cores"] = "many"
+    at = content
+    for key in way[:-1]:
+        at = at[key]
+    at[way[-1]] = "changed"
+    with pytest.raises(BadInput, match=r"was changed after|is of schema 'changed'"):
+        schema.loads(json.dumps(content), "run.json")
+
+
+def test_a_file_without_digest_is_refused() -> None:
+    content = json.loads(WHOLE)
+    del content["sha256"]
+    with pytest.raises(BadInput, match="has no sha256"):
+        schema.loads(json.dumps(content), "run.json")
+
+
+def test_a_file_that_was_only_laid_out_anew_is_the_same_result() -> None:
+    content = json.loads(WHOLE)
+    again = json.dumps(dict(reversed(content.items())), indent=8)
+    assert schema.loads(again, "run.json") == RUN
+
+
+def test_a_wrong_or_unknown_field_is_named() -> None:
+    host = {**json.loads(WHOLE)["host"], "cores": "many"}
     with pytest.raises(BadInput, match=r"host\.cores"):
-        schema.loads(json.dumps(content), "run.json")
-    del content["host"]["cores"]
-    content["surprise"] = 1
+        schema.loads(sealed(host=host), "run.json")
+    del host["cores"]
     with pytest.raises(BadInput, match="2 such problems"):
-        schema.loads(json.dumps(content), "run.json")
+        schema.loads(sealed(host=host, surprise=1), "run.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"utc": "yesterday"}, "not a time like"),
+        ({"cases": (A, B, A)}, "2 cases have the id 'attn/x/a'"),
+        ({"cases": (A, B, case_of(""))}, "has an id that is empty"),
+        ({"cases": (A, B, case_of("a\nb"))}, "not printable"),
+        ({"cases": (A, B, case_of("é" * 513))}, "longer than 1024 bytes"),
+        ({"cases": (A, B, case_of("c", status="ok"))}, "is ok and has no sample"),
+        ({"cases": (A, B, case_of("c", 1, order=()))}, "has 1 samples and 0 places"),
+        ({"cases": (A, B, case_of("c", 1, host_ns=(1, 2)))}, "has 1 samples and 2 host_ns"),
+        ({"cases": (A, B, case_of("c", 1, cycles=(1, 2)))}, "has 1 samples and 2 cycles"),
+        ({"cases": (A, B, case_of("c", 0))}, "has a sample that is no time"),
+        ({"cases": (A, B, case_of("c", 2**63))}, "has a sample that is no time"),
+        ({"cases": (A, B, case_of("c", 1, peak_bytes=-1))}, "has a peak of -1 bytes"),
+        ({"cases": (A,)}, "is of a case that is not there: 'attn/x/b'"),
+        ({"cases": (A, case_of(B.id))}, "is of a case without result"),
+        ({"cases": (A, case_of(B.id, 120, 240))}, "a ratio of 1.0, which its samples do not give"),
+        ({"cases": (A, case_of(B.id, 201))}, "a ratio of 1.0, which its samples do not give"),
+        ({"compare": (SLOWER, SLOWER)}, "2 comparisons are of"),
+        (
+            {"compare": (SLOWER.model_copy(update={"ci": (1.01, 1.1)}),)},
+            "a ratio of 1.0 outside its interval",
+        ),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_a_file_that_contradicts_itself_is_refused(changes: dict[str, Any], said: str) -> None:
+    text = schema.dumps(RUN.model_copy(update=changes))
+    with pytest.raises(BadInput, match="contradicts itself") as refusal:
+        schema.loads(text, "run.json")
+    assert said in refusal.value.message
+
+
+def test_cases_with_samples_of_different_rounds_may_be_compared() -> None:
+    run = RUN.model_copy(update={"cases": (A, case_of(B.id, 150))})
+    assert schema.loads(schema.dumps(run), "run.json") == run
 
 
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""The figures that exports give: those of the cases that are ok, and none of any other."""
+
+import math
+from dataclasses import dataclass
+
+from scripts.bench import stats
+from scripts.bench.schema import Case, Run
+from scripts.bench.stats import Estimate
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one case came to: its median time, and its steps per second if it made pictures."""
+
+    case: Case
+    time_ns: Estimate
+    steps_per_s: Estimate | None
+
+
+def figures(run: Run) -> list[Figures]:
+    """The figures of every case that is ok, in the order of the run."""
+    return [_of(case) for case in run.cases if case.status == "ok"]
+
+
+def _of(case: Case) -> Figures:
+    time = stats.median(case.samples_ns)
+    steps = steps_of(case)
+    return Figures(case, time, None if steps is None else _per_second(steps, time))
+
+
+def steps_of(case: Case) -> int | None:
+    """The steps of all pictures of one sample, as system-info counts them: steps times batch.
+
+    None for what makes no pictures.
+    """
+    steps, batch = whole(case.shape.get("steps")), whole(case.shape.get("batch", 1))
+    return None if case.suite != "image" or steps is None or batch is None else steps * batch
+
+
+def whole(value: object) -> int | None:
+    """`value` if it is a count that a shape may have, 1 to 10^6; else None."""
+    return value if type(value) is int and 1 <= value <= 10**6 else None
+
+
+def _per_second(count: int, time: Estimate) -> Estimate:
+    """`count` over a time in ns."""
+    value = count * 1e9 / time.value
+    if not is_bounded(time):
+        return Estimate(value, -math.inf, math.inf)
+    return Estimate(value, count * 1e9 / time.high, count * 1e9 / time.low)
+
+
+def in_units(found: Estimate, unit: float) -> Estimate:
+    """`found` in units of which each has `unit` of its own, as 10^6 ns are one ms."""
+    return Estimate(found.value / unit, found.low / unit, found.high / unit)
+
+
+def is_bounded(estimate: Estimate) -> bool:
+    """Whether there is an interval; a single sample has none."""
+    return math.isfinite(estimate.low) and math.isfinite(estimate.high)
+
+
+def device(run: Run) -> str:
+    """What was measured, in words: results of two devices are never one series."""
+    return run.gpu.name if run.gpu else f"{run.host.cpu}, {run.host.cores} cores"
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of white space and of what cannot be printed as one space."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -15,6 +15,8 @@ from scripts.bench.schema import Case, Comparison, Run
 PIPE_WIDTH = 160
 _STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "none", "INCONCLUSIVE": "yellow"}
 _AGAIN = "@again"
+NETWORKS = ("unet", "vae")
+"""A sample of these is one pass through a network, and one iteration."""
 
 
 def console() -> Console:
@@ -60,18 +62,23 @@ def _table(
 ) -> Table:
     first = cases[0]
     title = f"{first.suite} {first.shape['name']}"
+    if "weights_bytes" in first.shape:
+        title += f", weights {first.shape['weights_bytes'] / 1e6:,.0f} MB"
     if first.shape.get("scaled"):
         title += f" (scaled: {first.shape['scaled']})"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("backend", no_wrap=True)
     table.add_column("ran")
     table.add_column("median ms", justify="right", no_wrap=True)
-    if first.suite == "image":
+    if first.suite != "attn":
         table.add_column("it/s", justify="right", no_wrap=True)
+    if first.suite in NETWORKS:
+        table.add_column("peak MB", justify="right", no_wrap=True)
+        table.add_column("attention", justify="right", no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("rounds", justify="right", no_wrap=True)
-    table.add_column("rel. L2" if first.suite == "attn" else "picture", justify="right")
+    table.add_column("picture" if first.suite == "image" else "rel. L2", justify="right")
     table.add_column("note")
     for case in cases:
         table.add_row(*_row(case, verdicts.get(case.id), case.id in references))
@@ -82,9 +89,9 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     """The cells of one case."""
     label = case.id.rsplit("/", 1)[-1]
     kernel = (case.resolved_kernel or "-").replace("aten::", "")
-    image = case.suite == "image"
+    network = case.suite in NETWORKS
     if case.status != "ok":
-        blank = ["-"] * (4 if image else 3)
+        blank = ["-"] * {"attn": 3, "image": 4}.get(case.suite, 6)
         return [label, "-", case.status, *blank, _error(case), "see below"]
     time = stats.median(case.samples_ns)
     cells = [
@@ -92,8 +99,11 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
         escape(kernel.replace("_scaled_dot_product_", "")),
         _interval(time.value / 1e6, time.low / 1e6, time.high / 1e6),
     ]
-    if image:
-        cells.append(f"{case.shape['steps'] / (time.value / 1e9):.2f}")
+    if case.suite != "attn":
+        cells.append(f"{case.shape.get('steps', 1) / (time.value / 1e9):.2f}")
+    if network:
+        cells.append("-" if case.peak_bytes is None else f"{case.peak_bytes / 1e6:,.0f}")
+        cells.append("-" if case.attention_share is None else f"{case.attention_share:.0%}")
     if found is None:
         cells += ["-", "reference" if is_reference else "-"]
     else:

@@ -21,16 +21,17 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
     measured = Measured()
     measured.header = next((r for r in records if r["record"] == "header"), None)
     cases = [r for r in records if r["record"] == "case"]
-    shapes = {r["name"]: r for r in records if r["record"] == "shape"}
+    shapes = {r["key"]: r for r in records if r["record"] == "shape"}
     ends = {r["shape"]: r for r in records if r["record"] == "shape_end"}
     pairs: list[stats.Pair] = []
-    for name in dict.fromkeys(case["shape"] for case in cases):
-        rounds = [r for r in records if r["record"] == "round" and r["shape"] == name]
-        shape = {k: v for k, v in shapes.get(name, {"name": name}).items() if k != "record"}
+    for key in dict.fromkeys(case["shape"] for case in cases):
+        rounds = [r for r in records if r["record"] == "round" and r["shape"] == key]
+        described = shapes.get(key, {"name": key}).items()
+        shape = {name: value for name, value in described if name not in ("record", "key")}
         made = {
-            _backend(case): _case(suite, case, shape, rounds, ends.get(name))
+            _backend(case): _case(suite, case, shape, rounds, ends.get(key))
             for case in cases
-            if case["shape"] == name
+            if case["shape"] == key
         }
         measured.cases += made.values()
         samples = {case.id: case.samples_ns for case in made.values() if case.samples_ns}

@@ -29,7 +29,9 @@ def show(run: Run, to: Console) -> None:
     """Print every shape's table, then why cases are missing, and what all was measured on."""
     verdicts = {found.b: found for found in run.compare}
     references = {found.a for found in run.compare}
-    for _, cases in groupby(run.cases, key=lambda case: (case.suite, case.shape["name"])):
+    for _, cases in groupby(
+        run.cases, key=lambda case: (case.suite, case.shape["name"], case.dtype)
+    ):
         to.print(_table(list(cases), verdicts, references))
     for line in _missing(run.cases):
         to.print(line)
@@ -61,7 +63,7 @@ def _table(
     cases: list[Case], verdicts: Mapping[str, Comparison], references: Collection[str]
 ) -> Table:
     first = cases[0]
-    title = f"{first.suite} {first.shape['name']}"
+    title = " ".join(filter(None, [first.suite, first.shape["name"], first.dtype]))
     if "weights_bytes" in first.shape:
         title += f", weights {first.shape['weights_bytes'] / 1e6:,.0f} MB"
     if first.shape.get("scaled"):

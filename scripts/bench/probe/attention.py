@@ -26,14 +26,14 @@ class Survey:
     """One pass whose attention was computed in float64 and, beside that, by every backend.
 
     `output` is the network's, in float64 at last. `errors` holds each backend's largest relative
-    L2 error on any one call, `refused` what a backend raised instead. `calls` counts the calls of
+    L2 error on any one call, `refused` what a backend raised instead, explained. `calls` counts the calls of
     each shape (b, heads, n, m, head_dim), and `largest` has the arguments of one of those with the
     most scores.
     """
 
     output: Tensor = field(default_factory=lambda: torch.empty(0))
     errors: dict[str, float] = field(default_factory=dict)
-    refused: dict[str, Exception] = field(default_factory=dict)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     calls: Counter[Shape] = field(default_factory=Counter)
     largest: Arguments | None = None
 
@@ -67,7 +67,8 @@ def survey(network: Network, backends: Mapping[str, Backend]) -> Survey:
             try:
                 error = relative_l2(backend(q, k, v, heads), exact)
             except Exception as reason:
-                found.refused[name] = reason
+                # In words: the exception itself would hold on to the tensors of the failed call.
+                found.refused[name] = parity.explain(reason)
             else:
                 found.errors[name] = max(found.errors.get(name, 0.0), error)
         return exact.to(q.dtype)

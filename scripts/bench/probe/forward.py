@@ -91,7 +91,7 @@ def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) 
             now, left = time.monotonic(), len(workloads) - index
             due = now + max(end - now, 0.0) / left
             latest = end - (1 - OVERDRAFT) * settings.budget_s * (left - 1) / len(workloads)
-            progress(f"{suite} {index + 1}/{len(workloads)} {workload.name}: {due - now:.0f} s")
+            progress(f"{suite} {index + 1}/{len(workloads)} {workload.key}: {due - now:.0f} s")
             _WorkloadRun(workload, device, settings, emitter).run(due, max(due, latest))
     emitter.emit("final", {"seconds": round(time.monotonic() - started, 3)})
 
@@ -130,7 +130,7 @@ class _WorkloadRun:
                     admitted[each] = partial(timing.sample, call, 1, self.device)
         if admitted:
             plan = Schedule(self.settings.seed, self.settings.least_rounds, due, latest)
-            schedule.run(admitted, self.reference, self.workload.name, plan, self.emitter.emit)
+            schedule.run(admitted, self.reference, self.workload.key, plan, self.emitter.emit)
 
     def _prepare(self) -> "tuple[Network, Survey]":
         # Here, not above: without diffusers there are still the cases, and why they are missing.
@@ -154,8 +154,8 @@ class _WorkloadRun:
 
     def _case(self, name: str) -> dict[str, Any]:
         return {
-            "id": f"{self.workload.suite}/{self.workload.name}/{name}",
-            "shape": self.workload.name,
+            "id": f"{self.workload.suite}/{self.workload.key}/{name}",
+            "shape": self.workload.key,
             "dtype": self.workload.dtype,
             "requested": name.removesuffix(AGAIN),
         }
@@ -194,7 +194,8 @@ class _WorkloadRun:
         from .attention import share
 
         if name in found.refused:
-            raise found.refused[name]
+            status, reason = found.refused[name]
+            return {"status": status, "reason": reason}
         assert found.largest is not None
         backend, dtype = self.backends[name], self.workload.dtype
         call = partial(network.run, backend)

@@ -27,9 +27,14 @@ class Workload:
 
     @property
     def name(self) -> str:
-        """As sd15-512/float16, or sd15-div8-512/float16 where the network is a narrower one."""
+        """As sd15-512, or sd15-div8-512 where the network is a narrower one."""
         narrower = f"-div{self.divisor}" if self.divisor > 1 else ""
-        return f"{self.model.name}{narrower}-{self.side}/{self.dtype}"
+        return f"{self.model.name}{narrower}-{self.side}"
+
+    @property
+    def key(self) -> str:
+        """By what its records are known: no other workload of the suite has the same."""
+        return f"{self.name}/{self.dtype}"
 
     @property
     def batch(self) -> int:
@@ -65,6 +70,7 @@ class Workload:
         """The fields as plain values; `batch` counts entries of the network's input."""
         return {
             "name": self.name,
+            "key": self.key,
             "model": self.model.source,
             "width": self.side,
             "height": self.side,

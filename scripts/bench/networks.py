@@ -40,9 +40,7 @@ def run(
     measure(suite, probe, settings, into)
 
 
-def measure(
-    suite: SuiteName, probe: Probe, settings: Settings, into: list[RawRecord]
-) -> None:
+def measure(suite: SuiteName, probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
     """Run the probe wherever `probe` does. Raises Failure where it ended before it was done."""
     arguments = [suite, "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
     arguments += ["--budget", str(settings.budget_s)]

@@ -26,9 +26,9 @@ class Survey:
     """One pass whose attention was computed in float64 and, beside that, by every backend.
 
     `output` is the network's, in float64 at last. `errors` holds each backend's largest relative
-    L2 error on any one call, `refused` what a backend raised instead, explained. `calls` counts the calls of
-    each shape (b, heads, n, m, head_dim), and `largest` has the arguments of one of those with the
-    most scores.
+    L2 error on any one call, `refused` what a backend raised instead, explained. `calls` counts the
+    calls of each shape (b, heads, n, m, head_dim), and `largest` has the arguments of one of those
+    with the most scores.
     """
 
     output: Tensor = field(default_factory=lambda: torch.empty(0))

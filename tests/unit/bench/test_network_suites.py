@@ -16,13 +16,13 @@ from scripts.workspace.model import load
 from scripts.workspace.paths import LOCKFILES
 
 KEY = "sd15-div8-512/float32"
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "record": "shape",
     **{"key": KEY, "name": "sd15-div8-512", "width": 512, "height": 512, "batch": 2},
     **{"scaled": "heads and channels 1/8 of the published", "calls_per_sample": 1},
     **{"parameters": 15_577_724, "weights_bytes": 62_310_896, "attention": []},
 }
-HEADER = {
+HEADER: dict[str, Any] = {
     "record": "header",
     "host": {"cpu": "CPU", "cores": 2, "governor": None, "kernel": "6", "cgroup": None},
     "gpu": None,
@@ -67,7 +67,7 @@ def timed(index: int, names: tuple[str, ...], slowest: str) -> dict[str, Any]:
 END = {"record": "shape_end", "shape": KEY, "rounds": 20, "reasons": {}}
 UNET = ("sdp", "naive", "sdp@again")
 ROUNDS = [timed(index, UNET, "naive") for index in range(20)]
-WHOLE = [HEADER, SHAPE, *(case(name) for name in UNET), *ROUNDS, END]
+WHOLE: list[dict[str, Any]] = [HEADER, SHAPE, *(case(name) for name in UNET), *ROUNDS, END]
 
 
 def test_a_step_is_compared_with_sdp_and_keeps_memory_and_share() -> None:
@@ -131,7 +131,11 @@ def test_two_types_of_one_size_stay_apart() -> None:
 def test_the_table_has_iterations_memory_and_the_share_of_attention() -> None:
     measured = networks.evaluate("unet", WHOLE, seed=1)
     run = schema.Run(
-        **{"run_id": "a", "utc": "b", "lock_sha256": "", "image_digest": "sha256:0", "argv": ()},
+        run_id="a",
+        utc="b",
+        lock_sha256="",
+        image_digest="sha256:0",
+        argv=(),
         git=schema.Git(sha=None, dirty=False),
         seed=1,
         host=schema.Host.model_validate(HEADER["host"]),
@@ -146,7 +150,7 @@ def test_the_table_has_iterations_memory_and_the_share_of_attention() -> None:
     lines = output.getvalue().splitlines()
     assert lines[0].startswith("unet sd15-div8-512 float32, weights 62 MB (scaled: heads and")
     assert "it/s" in lines[2] and "peak MB" in lines[2] and "attention" in lines[2]
-    (naive,) = [line.split() for line in lines if line.startswith("naive")]
+    (naive,) = [line.split() for line in lines if line.split()[:1] == ["naive"]]
     assert {"10.00", "134", "25%", "SLOWER"} <= set(naive)
 
 

@@ -14,7 +14,9 @@ MODELS = [SD15, SDXL]
 def heads(configuration: Configuration) -> tuple[int, ...]:
     """The heads of each level; diffusers takes one number for all."""
     given = configuration["attention_head_dim"]
-    return given if isinstance(given, tuple) else (given,) * len(configuration["block_out_channels"])
+    return (
+        given if isinstance(given, tuple) else (given,) * len(configuration["block_out_channels"])
+    )
 
 
 def head_dims(configuration: Configuration) -> list[float]:

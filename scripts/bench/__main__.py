@@ -5,10 +5,11 @@ import secrets
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import attn, image, schema, table
+from scripts.bench import attn, image, networks, packages, schema, table
 from scripts.bench.compare import compared
 from scripts.bench.exports import formats
 from scripts.bench.rebuild import run as rebuild
@@ -20,7 +21,7 @@ from scripts.build.image import built
 from scripts.build.record import BuildRecord, git_state
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, nearest
+from scripts.workspace.model import MeasuredSuite, SuiteName, Workspace, load, nearest
 from scripts.workspace.paths import BENCH, shown
 
 QUICK_ROUNDS = 6
@@ -34,6 +35,8 @@ MEASURING = ("suite", "quick", "budget", "json", "record", "without")
 RECORDED: Final = {REPLAY, REBUILD, VERDICTS}
 SUITES: dict[MeasuredSuite, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
+    "unet": Suite(partial(networks.run, "unet"), partial(networks.evaluate, "unet")),
+    "vae": Suite(partial(networks.run, "vae"), partial(networks.evaluate, "vae")),
     "image": Suite(image.run, image.evaluate),
 }
 
@@ -101,7 +104,7 @@ def _measure(
     Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
     """
     record = built(args.profile)
-    settings = {name: _settings(args, workspace.bench, name) for name in suites}
+    settings = {name: _settings(args, workspace, name) for name in suites}
     client = ensure().client()
     records: dict[MeasuredSuite, list[RawRecord]] = {name: [] for name in suites}
     try:
@@ -121,13 +124,15 @@ def _measure(
         raise Failure("nothing could be measured.", hint="The reasons are above.")
 
 
-def _settings(args: argparse.Namespace, bench: Bench, suite: MeasuredSuite) -> Settings:
-    """Return how a suite is run."""
+def _settings(args: argparse.Namespace, workspace: Workspace, suite: MeasuredSuite) -> Settings:
+    """Return how a suite is run; what it imports beside the image's packages is installed."""
+    bench, profile = workspace.bench, workspace.profile(args.profile)
     return Settings(
         seed=args.seed,
         rounds=QUICK_ROUNDS if args.quick else bench.rounds,
         budget_s=args.budget or (QUICK_BUDGET_S if args.quick else bench.budget_s[suite]),
         quick=args.quick,
+        packages=packages.installed(workspace, profile) if suite in ("unet", "vae") else None,
     )
 
 

@@ -20,6 +20,7 @@ from scripts.workspace.paths import BENCH
 
 PYTHON = "/opt/webui/bin/python"
 MOUNT = "/probe"
+PACKAGES = "/probe-packages"
 PROBE = Path(__file__).with_name("probe")
 
 Records = Iterator[RawRecord]
@@ -49,22 +50,25 @@ def created(
     *,
     command: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
+    packages: Path | None = None,
 ) -> Iterator[Container]:
     """A container of `image` with the probe mounted, not yet started; removed on every way out.
 
     Without network, its root read-only, /tmp in memory: nothing it does outlives it. `command`
-    replaces the entrypoint. Raises BadInput where the image is gone, Failure where the engine
-    refuses.
+    replaces the entrypoint; what lies in `packages` can be imported beside the image's packages.
+    Raises BadInput where the image is gone, Failure where the engine refuses.
     """
     sweep(client)
+    mounted = {} if packages is None else {str(packages): {"bind": PACKAGES, "mode": "ro"}}
+    path = ":".join([MOUNT, *(volume["bind"] for volume in mounted.values())])
     with staged_probe() as folder:
         try:
             container = client.containers.create(
                 image,
                 command=list(command[1:]) if command else None,
                 entrypoint=[command[0]] if command else None,
-                environment={"PYTHONPATH": MOUNT, **(environment or {})},
-                volumes={str(folder): {"bind": MOUNT, "mode": "ro"}},
+                environment={"PYTHONPATH": path, **(environment or {})},
+                volumes={str(folder): {"bind": MOUNT, "mode": "ro"}, **mounted},
                 working_dir="/tmp" if command else None,
                 network_mode="none",
                 read_only=True,

@@ -22,7 +22,8 @@ def parser() -> Parser:
     made.add_argument(
         "--suite",
         metavar="NAME[,NAME]",
-        help="attn: attention on SD1.5's shapes; image: txt2img through the web UI's API; replay: "
+        help="attn: attention on SD1.5's shapes; unet, vae: steps and decodes of whole networks of "
+        "random weights; image: txt2img through the web UI's API; replay: "
         "what past dependency bumps would have pulled, from the package registry alone, without "
         "image or engine; rebuild: what a change costs in our order of layers and in "
         "worker-a1111's; verdicts: how often verdicts are right, on simulated sessions (default: "

@@ -94,7 +94,8 @@ class Case(Record):
     `order` is the place within its round of each sample. On a CPU `host_ns` is the same clock as
     `samples_ns`; on CUDA it is the time to issue the calls. `bytes` and `flops` are the least
     that the shape asks for, `pct_floor` the share of the median that the device's ceilings
-    explain (None where they are not known).
+    explain (None where they are not known). `peak_bytes` is what a call takes beyond its inputs and
+    weights, `attention_share` the part of a network's time inside its attention, from 0 to 1.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Case(Record):
     host_ns: tuple[int, ...] = ()
     cycles: tuple[int, ...] = ()
     peak_bytes: int | None = None
+    attention_share: float | None = Field(default=None, ge=0, le=1)
     nvml: tuple[dict[str, Any], ...] = ()
     flops: int | None = None
     bytes: int | None = None

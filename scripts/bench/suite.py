@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import docker
@@ -14,12 +15,16 @@ RawRecord = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a suite is run; `rounds` is the least number, `budget_s` is in seconds."""
+    """How a suite is run; `rounds` is the least number, `budget_s` is in seconds.
+
+    `packages` is a folder of what the probe imports beside the image's own packages.
+    """
 
     seed: int
     rounds: int
     budget_s: float
     quick: bool
+    packages: Path | None = None
 
 
 @dataclass

@@ -16,6 +16,8 @@ from scripts.bench.schema import Case, Comparison, Run
 PIPE_WIDTH = 160
 _STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "none", "INCONCLUSIVE": "yellow"}
 _AGAIN = "@again"
+NETWORKS = ("unet", "vae")
+"""A sample of these is one pass through a network, and one iteration."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -28,7 +30,9 @@ def show(run: Run, to: Console) -> None:
     """Print every shape's table, then why cases are missing, and what all was measured on."""
     verdicts = {found.b: found for found in run.compare}
     references = {found.a for found in run.compare}
-    for _, cases in groupby(run.cases, key=lambda case: (case.suite, case.shape["name"])):
+    for _, cases in groupby(
+        run.cases, key=lambda case: (case.suite, case.shape["name"], case.dtype)
+    ):
         to.print(_table(list(cases), verdicts, references))
     for line in _missing(run.cases):
         to.print(line)
@@ -95,20 +99,25 @@ def _table(
     cases: list[Case], verdicts: Mapping[str, Comparison], references: Collection[str]
 ) -> Table:
     first = cases[0]
-    title = f"{first.suite} {first.shape['name']}"
+    title = " ".join(filter(None, [first.suite, first.shape["name"], first.dtype]))
+    if "weights_bytes" in first.shape:
+        title += f", weights {first.shape['weights_bytes'] / 1e6:,.0f} MB"
     if first.shape.get("scaled"):
         title += f" (scaled: {first.shape['scaled']})"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("backend", no_wrap=True)
     table.add_column("ran")
     table.add_column("median ms", justify="right", no_wrap=True)
-    if first.suite == "image":
+    if first.suite != "attn":
         table.add_column("it/s", justify="right", no_wrap=True)
+    if first.suite in NETWORKS:
+        table.add_column("peak MB", justify="right", no_wrap=True)
+        table.add_column("attention", justify="right", no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("smallest", justify="right", no_wrap=True)
     table.add_column("rounds", justify="right", no_wrap=True)
-    table.add_column("rel. L2" if first.suite == "attn" else "picture", justify="right")
+    table.add_column("picture" if first.suite == "image" else "rel. L2", justify="right")
     table.add_column("note")
     for case in cases:
         table.add_row(*_row(case, verdicts.get(case.id), case.id in references))
@@ -119,9 +128,9 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     """The cells of one case."""
     label = case.id.rsplit("/", 1)[-1]
     kernel = (case.resolved_kernel or "-").replace("aten::", "")
-    image = case.suite == "image"
+    network = case.suite in NETWORKS
     if case.status != "ok":
-        blank = ["-"] * (5 if image else 4)
+        blank = ["-"] * {"attn": 4, "image": 5}.get(case.suite, 7)
         return [label, "-", case.status, *blank, _error(case), "see below"]
     time = stats.median(case.samples_ns)
     cells = [
@@ -129,8 +138,11 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
         escape(kernel.replace("_scaled_dot_product_", "")),
         _interval(time.value / 1e6, time.low / 1e6, time.high / 1e6),
     ]
-    if image:
-        cells.append(f"{case.shape['steps'] / (time.value / 1e9):.2f}")
+    if case.suite != "attn":
+        cells.append(f"{case.shape.get('steps', 1) / (time.value / 1e9):.2f}")
+    if network:
+        cells.append("-" if case.peak_bytes is None else f"{case.peak_bytes / 1e6:,.0f}")
+        cells.append("-" if case.attention_share is None else f"{case.attention_share:.0%}")
     if found is None:
         cells += ["-", "reference" if is_reference else "-", "-"]
     else:

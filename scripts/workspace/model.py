@@ -28,9 +28,9 @@ Attention = Literal[
 ]
 # A TOML array becomes a tuple: strict mode would ask for a tuple, which TOML has not.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-# The first two measure an image for some seconds. replay asks the package registry alone, and
+# The measured ones measure an image for some seconds. replay asks the package registry alone, and
 # rebuild builds in a workspace of its own; both run until they are done.
-MeasuredSuite = Literal["attn", "image"]
+MeasuredSuite = Literal["attn", "unet", "vae", "image"]
 SuiteName = Literal[MeasuredSuite, "replay", "rebuild", "verdicts"]
 # A name becomes part of file names, and a word of a command line: it leads to no other folder.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]

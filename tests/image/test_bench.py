@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from scripts.bench import schema
+from scripts.bench.container import PYTHON, created, run_probe
 from scripts.build.engine import Engine
 from scripts.build.record import BuildRecord
 from scripts.workspace.paths import ROOT
@@ -43,3 +46,40 @@ def test_an_unknown_suite_is_answered_with_the_nearest(image: BuildRecord) -> No
     done = command("bench", "--suite=atn")
     assert done.returncode == 2
     assert "Did you mean attn?" in done.stderr
+
+
+def test_whole_networks_run_in_the_image_with_packages_that_it_does_not_hold(
+    engine: Engine, image: BuildRecord, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.json"
+    done = command("bench", "--suite=unet,vae", "--quick", f"--json={file}")
+    assert done.returncode == 0, done.stderr
+    assert not containers(engine)
+    run = schema.load(file)
+    cases = {case.id: case for case in run.cases}
+    scaled = "sd15-div8-256/float32"
+    for backend in ("sdp", "sdp@again", "naive"):
+        case = cases[f"unet/{scaled}/{backend}"]
+        assert case.status == "ok", case.reason
+        assert case.samples_ns
+        assert case.peak_bytes
+        assert case.attention_share
+        assert case.shape["scaled"]
+        assert sum(each["calls"] for each in case.shape["attention"]) == 32
+    flat, fused = cases[f"vae/{scaled}/sdp-3d"], cases[f"vae/{scaled}/sdp-4d"]
+    assert flat.resolved_kernel == "aten::_scaled_dot_product_attention_math"
+    assert fused.resolved_kernel != flat.resolved_kernel
+    missing = cases[f"unet/{scaled}/xformers"]
+    assert missing.status == "unavailable"
+    assert "NotImplementedError" in str(missing.reason)
+
+
+def test_the_image_itself_has_no_diffusers_beside_the_web_ui(
+    engine: Engine, image: BuildRecord
+) -> None:
+    with created(engine.client(), image.image, command=[PYTHON, "-m", "probe", "unet"]) as made:
+        code: dict[str, int] = {}
+        records = list(run_probe(made, 300, code))
+    reasons = {each["reason"] for each in records if each["record"] == "case"}
+    assert reasons == {"ModuleNotFoundError: No module named 'diffusers'"}
+    assert code == {"exit": 0}

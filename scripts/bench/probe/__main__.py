@@ -20,7 +20,10 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="probe", description=__doc__)
     commands = made.add_subparsers(dest="command", required=True)
     attn = commands.add_parser("attn", help="time attention on SD1.5 shapes")
-    attn.add_argument("--quick", action="store_true")
+    unet = commands.add_parser("unet", help="time denoising steps of whole networks")
+    vae = commands.add_parser("vae", help="time decodes of whole networks")
+    for each in (attn, unet, vae):
+        each.add_argument("--quick", action="store_true")
     commands.add_parser("header", help="what this machine and its software are")
     same = commands.add_parser("parity", help="does every backend agree with float64?")
     ready = commands.add_parser("ready", help="wait for a first image")
@@ -29,9 +32,9 @@ def parser() -> argparse.ArgumentParser:
     select.add_argument("backend", choices=sorted(TITLES))
     image = commands.add_parser("image", help="time images")
     image.add_argument("--backends", required=True, help="names, separated by commas")
-    for each in (attn, same, image):
+    for each in (attn, unet, vae, same, image):
         each.add_argument("--seed", type=int, default=1)
-    for each in (attn, image):
+    for each in (attn, unet, vae, image):
         each.add_argument("--rounds", type=int, default=20, help="rounds at least")
         each.add_argument("--budget", type=float, default=100.0, help="seconds")
     for each in (ready, select, image):
@@ -57,7 +60,7 @@ def main() -> int:
     """Run one command; its exit code."""
     started = time.monotonic()
     args = parser().parse_args()
-    if args.command in ("attn", "header", "parity"):
+    if args.command in ("attn", "unet", "vae", "header", "parity"):
         enter_launch_environment()
         return _torch_command(args, started)
     url = args.url or launch_record().get("url") or DEFAULT_URL
@@ -83,7 +86,7 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
     # The profiler of torch 2.1 reports each of its stages on stderr otherwise.
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.
-    from . import agreement, attn, device
+    from . import agreement, attn, device, forward
 
     if args.command == "header":
         emitter.emit("header", device.header())
@@ -91,6 +94,10 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
     if args.command == "attn":
         settings = attn.Settings(args.seed, args.rounds, args.budget, args.quick)
         attn.run(settings, emitter, started)
+        return 0
+    if args.command in ("unet", "vae"):
+        plan = forward.Settings(args.seed, args.rounds, args.budget, args.quick)
+        forward.run(args.command, plan, emitter, started)
         return 0
     faults = agreement.check(args.seed)
     emitter.emit("parity", {"faults": faults})

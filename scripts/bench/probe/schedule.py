@@ -1,0 +1,88 @@
+"""Rounds of several cases, run until the ratios are known well or the time is over.
+
+Without torch: how a case is timed is the caller's.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import rounds
+
+AGAIN = "@again"
+"""Ends the name of the reference's second run in every round: the A/A pair."""
+
+Sample = Callable[[], tuple[int, int]]
+Emit = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When to stop; `due` and `latest` are moments of time.monotonic() in seconds.
+
+    A round that would end after `due` is not begun, unless fewer than `least_rounds` were done:
+    these may go on until `latest`.
+    """
+
+    seed: int
+    least_rounds: int
+    due: float
+    latest: float
+
+
+def run(
+    cases: Mapping[str, Sample], reference: str, key: str, schedule: Schedule, emit: Emit
+) -> None:
+    """Time every case once per round in an order drawn anew, and emit each round when it is done.
+
+    A case gives its time on the device and on the host, in ns. `key` is what the records call the
+    set of cases. The first round is run whatever the time.
+    """
+    samples: dict[str, list[int]] = {name: [] for name in cases}
+    begun = time.monotonic()
+    done = 0
+    while True:
+        order = rounds.order(list(cases), schedule.seed, key, done)
+        taken = {name: cases[name]() for name in order}
+        for name, (device_ns, _) in taken.items():
+            samples[name].append(device_ns)
+        done += 1
+        emit(
+            "round",
+            {
+                "shape": key,
+                "order": order,
+                "samples_ns": {name: device_ns for name, (device_ns, _) in taken.items()},
+                "host_ns": {name: host_ns for name, (_, host_ns) in taken.items()},
+            },
+        )
+        widths = half_widths(samples, reference)
+        if rounds.is_precise(widths, done, schedule.least_rounds) or _is_over(
+            begun, done, schedule
+        ):
+            break
+    least = schedule.least_rounds
+    reasons = {name: rounds.shortfall(width, done, least) for name, width in widths.items()}
+    emit("shape_end", {"shape": key, "rounds": done, "reasons": reasons})
+
+
+def half_widths(samples: Mapping[str, Sequence[int]], reference: str) -> dict[str, float]:
+    """Half-width of each case's ratio to the reference, and of the reference's to its second run.
+
+    Where the reference is not among the cases, the first of them stands for it.
+    """
+    base = reference if reference in samples else next(iter(samples))
+    again = base + AGAIN if base + AGAIN in samples else base
+    return {
+        name: rounds.half_width(samples[again if name == base else base], taken)
+        for name, taken in samples.items()
+    }
+
+
+def _is_over(begun: float, done: int, schedule: Schedule) -> bool:
+    """Whether one more round, as long as those since `begun` were on average, is too much."""
+    now = time.monotonic()
+    next_end = now + (now - begun) / done
+    enough = done >= schedule.least_rounds
+    return next_end > (min(schedule.due, schedule.latest) if enough else schedule.latest)

@@ -1,0 +1,116 @@
+"""Rounds of several cases on a clock that the cases themselves move."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+
+from scripts.bench.probe import schedule
+from scripts.bench.probe.schedule import Schedule
+
+SECOND = 10**9
+
+
+class Clock:
+    """Stands for the time module: a case takes as long as it says."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def take(self, seconds: float) -> tuple[int, int]:
+        self.now += seconds
+        return int(seconds * SECOND), 1
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(schedule, "time", made)
+    return made
+
+
+def run(
+    clock: Clock, seconds: Mapping[str, float], due: float, latest: float, least: int = 6
+) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
+
+    def emit(record: str, fields: Mapping[str, Any]) -> None:
+        records.append({"record": record, **fields})
+
+    cases = {name: partial(clock.take, taken) for name, taken in seconds.items()}
+    plan = Schedule(seed=1, least_rounds=least, due=100 + due, latest=100 + latest)
+    schedule.run(cases, "sdp", "n64", plan, emit)
+    return records
+
+
+THREE = {"sdp": 1.0, "V1": 2.0, "sdp@again": 1.0}
+
+
+def test_rounds_end_when_all_ratios_are_known_and_enough_were_run(clock: Clock) -> None:
+    *rounds, end = run(clock, THREE, due=1000, latest=1000)
+    assert len(rounds) == 6
+    assert end["reasons"] == {"sdp": None, "V1": None, "sdp@again": None}
+
+
+def test_every_round_times_every_case_once_and_keeps_the_order(clock: Clock) -> None:
+    *rounds, _ = run(clock, THREE, due=1000, latest=1000)
+    for each in rounds:
+        assert sorted(each["order"]) == sorted(THREE)
+        assert each["samples_ns"]["V1"] == 2 * SECOND
+        assert each["host_ns"] == dict.fromkeys(each["order"], 1)
+    assert len({tuple(each["order"]) for each in rounds}) > 1
+
+
+def test_the_least_rounds_may_go_past_what_is_due_but_not_past_the_latest(clock: Clock) -> None:
+    """Four seconds a round."""
+    *rounds, _ = run(clock, THREE, due=8, latest=100)
+    assert len(rounds) == 6
+    clock.now = 100.0
+    *rounds, end = run(clock, THREE, due=8, latest=18)
+    assert len(rounds) == 4
+    assert end["reasons"]["V1"] == "noisy: 4 of 6 rounds in the budget"
+
+
+def test_one_round_is_run_however_late_it_is(clock: Clock) -> None:
+    *rounds, _ = run(clock, THREE, due=-50, latest=-50)
+    assert len(rounds) == 1
+
+
+def test_noise_is_followed_until_it_is_due(clock: Clock) -> None:
+    """The ratio of V1 goes up and down: it is never known to half a percent."""
+    counts = {"V1": 0}
+
+    def wobble() -> tuple[int, int]:
+        counts["V1"] += 1
+        return clock.take(2.0 + counts["V1"] % 5 / 10)
+
+    plan = Schedule(seed=1, least_rounds=6, due=150, latest=200)
+    records: list[tuple[str, Any]] = []
+    schedule.run(
+        {"sdp": partial(clock.take, 1.0), "V1": wobble},
+        "sdp",
+        "n64",
+        plan,
+        lambda record, fields: records.append((record, fields)),
+    )
+    assert clock.now <= 150
+    assert counts["V1"] >= 6
+    assert str(records[-1][1]["reasons"]["V1"]).startswith("noisy: ratio known to")
+
+
+def test_the_reference_is_held_against_its_second_run_and_the_others_against_it() -> None:
+    samples = {"sdp": [100] * 8, "V1": [300] * 8, "sdp@again": [90, 110] * 4}
+    widths = schedule.half_widths(samples, "sdp")
+    assert widths["V1"] == 0
+    assert widths["sdp"] == pytest.approx(widths["sdp@again"])
+    assert widths["sdp"] > 0.09
+
+
+def test_without_the_reference_the_first_case_stands_for_it() -> None:
+    widths = schedule.half_widths({"V1": [100] * 8, "naive": [90, 110] * 4}, "sdp")
+    assert widths["V1"] == 0
+    assert widths["naive"] > 0.09

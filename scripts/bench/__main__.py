@@ -3,12 +3,13 @@
 import argparse
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import attn, image, schema, table
+from scripts.bench import attn, host, image, schema, table
+from scripts.bench.probe.attn_plan import Choice, SizeName
 from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
@@ -29,13 +30,18 @@ SUITES: dict[MeasuredSuite, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
     "image": Suite(image.run, image.evaluate),
 }
+# Those that run without an image, too.
+IN_HOST: dict[SuiteName, Callable[[Path, Settings, list[RawRecord]], None]] = {
+    "attn": attn.run_in_host
+}
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the chosen suites; return the exit code."""
     workspace = load()
     workspace.profile(args.profile)
-    chosen = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
+    chosen = _suites(args.suite.split(",") if args.suite else _usual(args, workspace.bench))
+    _check(args, chosen)
     if args.without and REPLAY not in chosen:
         raise BadInput("--without is of the suite replay, which was not chosen.")
     if args.record and not {REPLAY, REBUILD} & set(chosen):
@@ -53,17 +59,22 @@ def main(args: argparse.Namespace) -> int:
 def _measure(
     args: argparse.Namespace, workspace: Workspace, suites: Sequence[MeasuredSuite]
 ) -> None:
-    """Measure the image, write the result and print it.
+    """Measure in the image or in the host, write the result and print it.
 
     Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
     """
-    record = built(args.profile)
     settings = {name: _settings(args, workspace.bench, name) for name in suites}
-    client = ensure().client()
     records: dict[MeasuredSuite, list[RawRecord]] = {name: [] for name in suites}
+    python = host.interpreter(args.python) if args.where == "host" else None
+    record = built(args.profile) if python is None else None
     try:
-        for name in suites:
-            SUITES[name].run(client, record.image, settings[name], records[name])
+        if record is not None:
+            client = ensure().client()
+            for name in suites:
+                SUITES[name].run(client, record.image, settings[name], records[name])
+        elif python is not None:
+            for name in suites:
+                IN_HOST[name](python, settings[name], records[name])
     finally:
         # Also on Ctrl-C and on a failure: what was measured until then is kept.
         measured = {name: SUITES[name].evaluate(records[name], args.seed) for name in suites}
@@ -85,7 +96,36 @@ def _settings(args: argparse.Namespace, bench: Bench, suite: MeasuredSuite) -> S
         rounds=QUICK_ROUNDS if args.quick else bench.rounds,
         budget_s=args.budget or (QUICK_BUDGET_S if args.quick else bench.budget_s[suite]),
         quick=args.quick,
+        exact=bool(args.budget or args.quick),
+        attn=_choice(args),
     )
+
+
+def _choice(args: argparse.Namespace) -> Choice:
+    """What suite attn measures. Raises BadInput for a name that it does not know."""
+    size: SizeName = "full" if args.full else "quick" if args.quick else "default"
+    return attn.checked(Choice(size, args.shape, args.backend, args.dtype, cold=args.cold))
+
+
+def _usual(args: argparse.Namespace, bench: Bench) -> Sequence[SuiteName]:
+    """The suites of workspace.toml, in the host those of them that run there."""
+    return [name for name in bench.suites if args.where == "image" or name in IN_HOST]
+
+
+def _check(args: argparse.Namespace, chosen: Sequence[SuiteName]) -> None:
+    """Raise BadInput for arguments that do not go together, or with the suites."""
+    if args.quick and args.full:
+        raise BadInput("--quick and --full exclude each other.")
+    if args.python and args.where != "host":
+        raise BadInput("--python is of --in host.", hint="In the image its own Python is used.")
+    if args.where == "host":
+        for name in chosen:
+            if name not in IN_HOST:
+                raise BadInput(f"suite {name} does not run with --in host; attn does.")
+    given = {name for name in ("full", "shape", "backend", "dtype", "cold") if getattr(args, name)}
+    if given and "attn" not in chosen:
+        raise BadInput(f"--{min(given)} is of the suite attn, which was not chosen.")
+    _choice(args)
 
 
 def _suites(names: Iterable[str]) -> list[SuiteName]:
@@ -99,7 +139,9 @@ def _suites(names: Iterable[str]) -> list[SuiteName]:
 
 
 def _result(
-    args: argparse.Namespace, record: BuildRecord, measured: Mapping[MeasuredSuite, Measured]
+    args: argparse.Namespace,
+    record: BuildRecord | None,
+    measured: Mapping[MeasuredSuite, Measured],
 ) -> schema.Run | None:
     """The run as one file; None if there is no case, not even one that says why."""
     header = next((each.header for each in measured.values() if each.header), None)
@@ -111,8 +153,9 @@ def _result(
         run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         utc=f"{now:%Y-%m-%dT%H:%M:%SZ}",
         git=schema.Git(sha=sha or None, dirty=dirty or not sha),
-        lock_sha256=record.lock_sha256,
-        image_digest=record.digest,
+        ran_in="host" if record is None else "image",
+        lock_sha256=None if record is None else record.lock_sha256,
+        image_digest=None if record is None else record.digest,
         argv=tuple(sys.argv[1:]),
         seed=args.seed,
         host=schema.Host.model_validate(header["host"]),
@@ -121,6 +164,8 @@ def _result(
         flags=schema.Flags.model_validate(header["flags"]),
         cases=tuple(case for each in measured.values() for case in each.cases),
         compare=tuple(found for each in measured.values() for found in each.compare),
+        ceilings=tuple(found for each in measured.values() for found in each.ceilings),
+        notes=tuple(note for each in measured.values() for note in each.notes),
     )
 
 

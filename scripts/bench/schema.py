@@ -79,13 +79,37 @@ class Difference(Record):
     """Peak signal-to-noise ratio; None for equal pictures, where it is infinite."""
 
 
+class Ceilings(Record):
+    """Peak rates of the device for one type, in 1/s; `source` says how they are known."""
+
+    dtype: str
+    flops: float
+    bytes: float
+    exps: float | None
+    source: str
+
+
+class Discarded(Record):
+    """A sample that does not count: in its round the GPU was slowed down, by heat or hardware.
+
+    `round` counts the case's rounds from zero, those discarded with them.
+    """
+
+    round: int
+    reason: str
+    sample_ns: int
+    host_ns: int
+    nvml: dict[str, Any]
+
+
 class Case(Record):
     """One measurement. `samples_ns` are means of `shape.calls_per_sample` calls, one a round.
 
     `order` is the place within its round of each sample. On a CPU `host_ns` is the same clock as
     `samples_ns`; on CUDA it is the time to issue the calls. `bytes` and `flops` are the least
     that the shape asks for, `pct_floor` the share of the median that the device's ceilings
-    explain (None where they are not known).
+    explain (None where they are not known). `nvml` is what the GPU's driver counted in each round,
+    `cycles` the sample by the round's SM clock.
     """
 
     id: str
@@ -102,6 +126,7 @@ class Case(Record):
     cycles: tuple[int, ...] = ()
     peak_bytes: int | None = None
     nvml: tuple[dict[str, Any], ...] = ()
+    discarded: tuple[Discarded, ...] = ()
     flops: int | None = None
     bytes: int | None = None
     exps: int | None = None
@@ -125,14 +150,17 @@ class Comparison(Record):
 
 
 class Run(Record):
-    """One execution of suites."""
+    """One execution of suites, in the image or in a Python of the host, which has no digest.
+
+    `notes` is what else a reader must know: who else used the GPU, what was loaded beside torch.
+    """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     run_id: str
     utc: str
     git: Git
-    lock_sha256: str
-    image_digest: str
+    lock_sha256: str | None
+    image_digest: str | None
     argv: tuple[str, ...]
     seed: int
     host: Host
@@ -141,6 +169,9 @@ class Run(Record):
     flags: Flags
     cases: tuple[Case, ...]
     compare: tuple[Comparison, ...]
+    ran_in: Literal["image", "host"] = "image"
+    ceilings: tuple[Ceilings, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def dumps(run: Run) -> str:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import docker
 
-from scripts.bench.schema import Case, Comparison
+from scripts.bench.probe.attn_plan import Choice
+from scripts.bench.schema import Case, Ceilings, Comparison
 
 RawRecord = dict[str, Any]
 """One line that the probe wrote; its key `record` says what kind."""
@@ -14,12 +15,17 @@ RawRecord = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a suite is run; `rounds` is the least number, `budget_s` is in seconds."""
+    """How a suite is run; `rounds` is the least number, `budget_s` is in seconds.
+
+    With `exact` it is the budget whatever is measured; else that of the suite's default.
+    """
 
     seed: int
     rounds: int
     budget_s: float
     quick: bool
+    exact: bool = False
+    attn: Choice = field(default_factory=Choice)
 
 
 @dataclass
@@ -30,6 +36,8 @@ class Measured:
     cases: list[Case] = field(default_factory=list)
     compare: list[Comparison] = field(default_factory=list)
     disagreements: list[str] = field(default_factory=list)
+    ceilings: list[Ceilings] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Suite(NamedTuple):

@@ -27,15 +27,20 @@ def show(run: Run, to: Console) -> None:
     """Print every shape's table, then why cases are missing, and what all was measured on."""
     verdicts = {found.b: found for found in run.compare}
     references = {found.a for found in run.compare}
-    for _, cases in groupby(run.cases, key=lambda case: (case.suite, case.shape["name"])):
+    for _, cases in groupby(
+        run.cases, key=lambda case: (case.suite, case.shape["name"], case.dtype)
+    ):
         to.print(_table(list(cases), verdicts, references))
     for line in _missing(run.cases):
         to.print(line)
     device = run.gpu.name if run.gpu else f"{run.host.cpu}, {run.host.cores} cores"
+    where = f"image {run.image_digest[:19]}" if run.image_digest else "in the host, no image"
     to.print(
         f"On {device}; torch {run.sw.torch}, xformers {run.sw.xformers or 'not installed'}, "
-        f"Python {run.sw.python}; image {run.image_digest[:19]}, seed {run.seed}."
+        f"Python {run.sw.python}; {where}, seed {run.seed}."
     )
+    for note in run.notes:
+        to.print(escape(f"Note: {note}."))
     to.print(
         "Ratios are times over the reference's, Hodges-Lehmann with a 95 % interval; "
         f"{_AGAIN} is the reference once more, the session's noise."
@@ -59,7 +64,7 @@ def _table(
     cases: list[Case], verdicts: Mapping[str, Comparison], references: Collection[str]
 ) -> Table:
     first = cases[0]
-    title = f"{first.suite} {first.shape['name']}"
+    title = " ".join(filter(None, [first.suite, first.shape["name"], first.dtype]))
     if first.shape.get("scaled"):
         title += f" (scaled: {first.shape['scaled']})"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 
+from .attn_plan import Choice
 from .image import DEFAULT_URL, TITLES, Api, Plan, Refused, launch_record, wait_ready
 from .image import run as run_image
 from .records import Emitter, progress
@@ -19,8 +20,12 @@ def parser() -> argparse.ArgumentParser:
     """The arguments that the host gives."""
     made = argparse.ArgumentParser(prog="probe", description=__doc__)
     commands = made.add_subparsers(dest="command", required=True)
-    attn = commands.add_parser("attn", help="time attention on SD1.5 shapes")
-    attn.add_argument("--quick", action="store_true")
+    attn = commands.add_parser("attn", help="time attention on the shapes of the web UI's models")
+    attn.add_argument("--size", choices=("quick", "default", "full"), default="default")
+    for name in ("shape", "backend", "dtype"):
+        attn.add_argument(f"--{name}", type=_names, default=(), help="names, separated by commas")
+    attn.add_argument("--cold", action="store_true", help="empty the caches before each call")
+    attn.add_argument("--exact", action="store_true", help="--budget is this run's, whatever size")
     commands.add_parser("header", help="what this machine and its software are")
     same = commands.add_parser("parity", help="does every backend agree with float64?")
     ready = commands.add_parser("ready", help="wait for a first image")
@@ -37,6 +42,10 @@ def parser() -> argparse.ArgumentParser:
     for each in (ready, select, image):
         each.add_argument("--url", help="of the web UI; default: that of /app/launch.json")
     return made
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
 
 
 def enter_launch_environment() -> None:
@@ -82,14 +91,17 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
     emitter = Emitter()
     # The profiler of torch 2.1 reports each of its stages on stderr otherwise.
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    # So that NVML's and nvidia-smi's first GPU is torch's.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.
-    from . import agreement, attn, device
+    from . import agreement, attn, attn_job, device
 
     if args.command == "header":
         emitter.emit("header", device.header())
         return 0
     if args.command == "attn":
-        settings = attn.Settings(args.seed, args.rounds, args.budget, args.quick)
+        choice = Choice(args.size, args.shape, args.backend, args.dtype, args.cold)
+        settings = attn_job.Settings(args.seed, args.rounds, args.budget, args.exact, choice)
         attn.run(settings, emitter, started)
         return 0
     faults = agreement.check(args.seed)

@@ -82,7 +82,18 @@ def test_the_file_has_the_fields_of_schema_v1() -> None:
     assert list(content) == [
         *("schema", "run_id", "utc", "git", "lock_sha256", "image_digest", "argv", "seed"),
         *("host", "gpu", "sw", "flags", "cases", "compare"),
+        *("ran_in", "ceilings", "notes"),
     ]
+
+
+def test_a_file_from_before_the_later_fields_is_read_as_it_was_meant() -> None:
+    older = {k: v for k, v in json.loads(WHOLE).items() if k not in ("ran_in", "ceilings", "notes")}
+    assert schema.loads(json.dumps(older), "run.json") == run_of()
+
+
+def test_a_run_in_the_host_has_neither_lock_nor_image() -> None:
+    run = run_of().model_copy(update={"ran_in": "host", "lock_sha256": None, "image_digest": None})
+    assert schema.loads(schema.dumps(run), "run.json") == run
 
 
 def test_a_file_is_saved_and_loaded(tmp_path: Path) -> None:

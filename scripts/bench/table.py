@@ -77,6 +77,8 @@ def _table(
     table.add_column("verdict", no_wrap=True)
     table.add_column("rounds", justify="right", no_wrap=True)
     table.add_column("rel. L2" if first.suite == "attn" else "picture", justify="right")
+    if first.suite == "attn":
+        table.add_column("of ceiling", justify="right", no_wrap=True)
     table.add_column("note")
     for case in cases:
         table.add_row(*_row(case, verdicts.get(case.id), case.id in references))
@@ -90,7 +92,8 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     image = case.suite == "image"
     if case.status != "ok":
         blank = ["-"] * (4 if image else 3)
-        return [label, "-", case.status, *blank, _error(case), "see below"]
+        ceiling = ["-"] if case.suite == "attn" else []
+        return [label, "-", case.status, *blank, _error(case), *ceiling, "see below"]
     time = stats.median(case.samples_ns)
     cells = [
         label,
@@ -106,7 +109,8 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
         cells += [_interval(found.ratio, *found.ci), f"[{style}]{found.verdict}[/]"]
     # How noisy it was stands in the interval already; the whole reason is in the result file.
     note = (case.reason or "").partition(":")[0]
-    return [*cells, str(len(case.samples_ns)), _error(case), escape(note)]
+    ceiling = [_ceiling(case)] if case.suite == "attn" else []
+    return [*cells, str(len(case.samples_ns)), _error(case), *ceiling, escape(note)]
 
 
 def _interval(value: float, low: float, high: float) -> str:
@@ -114,6 +118,11 @@ def _interval(value: float, low: float, high: float) -> str:
     if low == -math.inf:
         return f"{value:.4g}"
     return f"{value:.4g} ({low:.4g} to {high:.4g})"
+
+
+def _ceiling(case: Case) -> str:
+    """Share of the time that the device's ceilings explain, and which of them binds."""
+    return "-" if case.pct_floor is None else f"{case.pct_floor:.0f} % {case.bound}"
 
 
 def _error(case: Case) -> str:

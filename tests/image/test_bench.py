@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from scripts.bench import schema
 from scripts.build.engine import Engine
 from scripts.build.record import BuildRecord
 from scripts.workspace.paths import ROOT
@@ -43,3 +45,21 @@ def test_an_unknown_suite_is_answered_with_the_nearest(image: BuildRecord) -> No
     done = command("bench", "--suite=atn")
     assert done.returncode == 2
     assert "Did you mean attn?" in done.stderr
+
+
+def test_chosen_cases_are_measured_or_say_why_not(image: BuildRecord, tmp_path: Path) -> None:
+    """The VAE's 3-D call runs torch's math, the 4-D one a fused kernel; a CPU has no other."""
+    result = tmp_path / "run.json"
+    chosen = ("--shape=vae-512-self-4096", "--backend=sdp-4d,sdp-efficient", "--budget=5")
+    done = command("bench", "--suite=attn", *chosen, f"--json={result}")
+    assert done.returncode == 0, done.stderr
+    run = schema.load(result)
+    cases = {case.id.rsplit("/", 1)[-1]: case for case in run.cases}
+    assert set(cases) == {"sdp", "sdp-4d", "sdp-efficient", "sdp@again"}
+    assert "math" in (cases["sdp"].resolved_kernel or "")
+    assert "flash" in (cases["sdp-4d"].resolved_kernel or "")
+    assert cases["sdp-efficient"].status == "unsupported"
+    assert "RuntimeError" in (cases["sdp-efficient"].reason or "")
+    assert {case.bound for case in run.cases} <= {"flops", "bytes", "exps"}
+    assert [each.dtype for each in run.ceilings] == ["float32"]
+    assert (run.ran_in, run.image_digest) == ("image", image.digest)

@@ -89,8 +89,9 @@ def main() -> int:
 
 def _torch_command(args: argparse.Namespace, started: float) -> int:
     emitter = Emitter()
-    # The profiler of torch 2.1 reports each of its stages on stderr otherwise.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    # The profiler reports each of its stages on stderr otherwise: in torch 2.1 at level 3, in 2.13
+    # at level 5.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     # So that NVML's and nvidia-smi's first GPU is torch's.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.

@@ -1,6 +1,7 @@
 """Suite `attn`: runs the probe and turns its records into cases."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -27,7 +28,7 @@ from scripts.workspace.model import nearest
 # The container's start and the import of torch, beside the measurements themselves.
 GRACE_S = 300.0
 
-Probe = Callable[[Sequence[str], float, dict[str, int]], Iterator[RawRecord]]
+Probe = Callable[[Sequence[str], float, dict[str, int]], Generator[RawRecord, None, None]]
 """Runs the probe with arguments for so many seconds at most, and tells its exit code."""
 
 
@@ -72,7 +73,7 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: list[
 
     def probe(
         arguments: Sequence[str], limit_s: float, code: dict[str, int]
-    ) -> Iterator[RawRecord]:
+    ) -> Generator[RawRecord, None, None]:
         command = [container.PYTHON, "-m", "probe", *arguments]
         with container.created(client, image, command=command) as made:
             yield from container.run_probe(made, limit_s, code)
@@ -85,7 +86,7 @@ def run_in_host(python: Path, settings: Settings, into: list[RawRecord]) -> None
 
     def probe(
         arguments: Sequence[str], limit_s: float, code: dict[str, int]
-    ) -> Iterator[RawRecord]:
+    ) -> Generator[RawRecord, None, None]:
         return host.run_probe(python, arguments, limit_s, code)
 
     measure(probe, settings, into)
@@ -102,8 +103,10 @@ def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
     arguments += ["--exact"] if settings.exact else []
     most = settings.budget_s if settings.exact else most_seconds(choice, settings.budget_s)
     code: dict[str, int] = {}
-    for record in probe(arguments, most + GRACE_S, code):
-        into.append(record)
+    # Closed at once on Ctrl-C, too: the container or the process ends with the records.
+    with closing(probe(arguments, most + GRACE_S, code)) as records:
+        for record in records:
+            into.append(record)
     if code.get("exit") != 0 or not into or into[-1]["record"] != "final":
         exit_code = code.get("exit")
         killed = " (a kill, most often for lack of memory)" if exit_code in (137, -9) else ""

@@ -234,6 +234,25 @@ def test_a_probe_that_ends_early_is_a_failure_and_keeps_its_records() -> None:
     assert kept == [{"record": "header"}]
 
 
+def test_what_the_probe_runs_in_is_removed_when_measuring_stops() -> None:
+    """As after Ctrl-C, while the results so far are written."""
+    removed = []
+
+    def interrupted(_arguments: Any, _limit: float, _code: dict[str, int]) -> Any:
+        try:
+            yield {"record": "header"}
+        finally:
+            removed.append(True)
+
+    class Interrupting(list[RawRecord]):
+        def append(self, record: RawRecord) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        attn.measure(interrupted, Settings(1, 6, 10.0, quick=True), Interrupting())
+    assert stopped.traceback and removed == [True]
+
+
 @pytest.mark.parametrize(
     ("choice", "said"),
     [

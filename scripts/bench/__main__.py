@@ -3,15 +3,16 @@
 import argparse
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import attn, image, networks, packages, schema, table
+from scripts.bench import attn, host, image, networks, packages, schema, table
 from scripts.bench.compare import compared
 from scripts.bench.exports import formats
+from scripts.bench.probe.attn_plan import Choice, SizeName
 from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
@@ -21,7 +22,7 @@ from scripts.build.image import built
 from scripts.build.record import BuildRecord, git_state
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.model import MeasuredSuite, SuiteName, Workspace, load, nearest
+from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, nearest
 from scripts.workspace.paths import BENCH, shown
 
 QUICK_ROUNDS = 6
@@ -31,13 +32,20 @@ REPLAY: Final = "replay"
 REBUILD: Final = "rebuild"
 VERDICTS: Final = "verdicts"
 # Arguments that say what to measure, or where to write it.
-MEASURING = ("suite", "quick", "budget", "json", "record", "without")
+MEASURING = (
+    *("suite", "quick", "full", "shape", "backend", "dtype", "cold", "python"),
+    *("budget", "json", "record", "without"),
+)
 RECORDED: Final = {REPLAY, REBUILD, VERDICTS}
 SUITES: dict[MeasuredSuite, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
     "unet": Suite(partial(networks.run, "unet"), partial(networks.evaluate, "unet")),
     "vae": Suite(partial(networks.run, "vae"), partial(networks.evaluate, "vae")),
     "image": Suite(image.run, image.evaluate),
+}
+# Those that run without an image, too.
+IN_HOST: dict[SuiteName, Callable[[Path, Settings, list[RawRecord]], None]] = {
+    "attn": attn.run_in_host
 }
 
 
@@ -52,7 +60,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     workspace = load()
     workspace.profile(args.profile)
-    chosen = _suites(args.suite.split(",") if args.suite else workspace.bench.suites)
+    chosen = _suites(args.suite.split(",") if args.suite else _usual(args, workspace.bench))
+    _check(args, chosen)
     if args.without and REPLAY not in chosen:
         raise BadInput("--without is of the suite replay, which was not chosen.")
     if args.record and not RECORDED & set(chosen):
@@ -99,17 +108,22 @@ def _measure(
     suites: Sequence[MeasuredSuite],
     exports: Sequence[formats.Export],
 ) -> None:
-    """Measure the image, write the result and print it.
+    """Measure in the image or in the host, write the result and print it.
 
     Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
     """
-    record = built(args.profile)
     settings = {name: _settings(args, workspace, name) for name in suites}
-    client = ensure().client()
     records: dict[MeasuredSuite, list[RawRecord]] = {name: [] for name in suites}
+    python = host.interpreter(args.python) if args.where == "host" else None
+    record = built(args.profile) if python is None else None
     try:
-        for name in suites:
-            SUITES[name].run(client, record.image, settings[name], records[name])
+        if record is not None:
+            client = ensure().client()
+            for name in suites:
+                SUITES[name].run(client, record.image, settings[name], records[name])
+        elif python is not None:
+            for name in suites:
+                IN_HOST[name](python, settings[name], records[name])
     finally:
         # Also on Ctrl-C and on a failure: what was measured until then is kept.
         measured = {name: SUITES[name].evaluate(records[name], args.seed) for name in suites}
@@ -133,7 +147,36 @@ def _settings(args: argparse.Namespace, workspace: Workspace, suite: MeasuredSui
         budget_s=args.budget or (QUICK_BUDGET_S if args.quick else bench.budget_s[suite]),
         quick=args.quick,
         packages=packages.installed(workspace, profile) if suite in ("unet", "vae") else None,
+        exact=bool(args.budget or args.quick),
+        attn=_choice(args),
     )
+
+
+def _choice(args: argparse.Namespace) -> Choice:
+    """What suite attn measures. Raises BadInput for a name that it does not know."""
+    size: SizeName = "full" if args.full else "quick" if args.quick else "default"
+    return attn.checked(Choice(size, args.shape, args.backend, args.dtype, cold=args.cold))
+
+
+def _usual(args: argparse.Namespace, bench: Bench) -> Sequence[SuiteName]:
+    """The suites of workspace.toml, in the host those of them that run there."""
+    return [name for name in bench.suites if args.where == "image" or name in IN_HOST]
+
+
+def _check(args: argparse.Namespace, chosen: Sequence[SuiteName]) -> None:
+    """Raise BadInput for arguments that do not go together, or with the suites."""
+    if args.quick and args.full:
+        raise BadInput("--quick and --full exclude each other.")
+    if args.python and args.where != "host":
+        raise BadInput("--python is of --in host.", hint="In the image its own Python is used.")
+    if args.where == "host":
+        for name in chosen:
+            if name not in IN_HOST:
+                raise BadInput(f"suite {name} does not run with --in host; attn does.")
+    given = {name for name in ("full", "shape", "backend", "dtype", "cold") if getattr(args, name)}
+    if given and "attn" not in chosen:
+        raise BadInput(f"--{min(given)} is of the suite attn, which was not chosen.")
+    _choice(args)
 
 
 def _suites(names: Iterable[str]) -> list[SuiteName]:
@@ -147,7 +190,9 @@ def _suites(names: Iterable[str]) -> list[SuiteName]:
 
 
 def _result(
-    args: argparse.Namespace, record: BuildRecord, measured: Mapping[MeasuredSuite, Measured]
+    args: argparse.Namespace,
+    record: BuildRecord | None,
+    measured: Mapping[MeasuredSuite, Measured],
 ) -> schema.Run | None:
     """The run as one file; None if there is no case, not even one that says why."""
     header = next((each.header for each in measured.values() if each.header), None)
@@ -159,8 +204,9 @@ def _result(
         run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         utc=now.strftime(schema.UTC),
         git=schema.Git(sha=sha or None, dirty=dirty or not sha),
-        lock_sha256=record.lock_sha256,
-        image_digest=record.digest,
+        ran_in="host" if record is None else "image",
+        lock_sha256=None if record is None else record.lock_sha256,
+        image_digest=None if record is None else record.digest,
         argv=tuple(sys.argv[1:]),
         seed=args.seed,
         host=schema.Host.model_validate(header["host"]),
@@ -169,6 +215,8 @@ def _result(
         flags=schema.Flags.model_validate(header["flags"]),
         cases=tuple(case for each in measured.values() for case in each.cases),
         compare=tuple(found for each in measured.values() for found in each.compare),
+        ceilings=tuple(found for each in measured.values() for found in each.ceilings),
+        notes=tuple(note for each in measured.values() for note in each.notes),
     )
 
 

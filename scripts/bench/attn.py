@@ -1,36 +1,117 @@
-"""Suite `attn`: runs the probe in a container and turns its records into cases."""
+"""Suite `attn`: runs the probe and turns its records into cases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import get_args
 
 import docker
 
-from scripts.bench import container, stats
-from scripts.bench.schema import Case
+from scripts.bench import container, host, stats
+from scripts.bench.probe.attn_plan import (
+    AGAIN,
+    BACKENDS,
+    DTYPES,
+    REFERENCE,
+    Choice,
+    Device,
+    is_known_shape,
+    jobs,
+    known_shapes,
+    most_seconds,
+)
+from scripts.bench.schema import Case, Ceilings, Discarded, Status
 from scripts.bench.suite import Measured, RawRecord, Settings
-from scripts.workspace.errors import Failure
+from scripts.workspace.errors import BadInput, Failure
+from scripts.workspace.model import nearest
 
-REFERENCE = "sdp"
-AGAIN = "sdp@again"
 # The container's start and the import of torch, beside the measurements themselves.
 GRACE_S = 300.0
 
+Probe = Callable[[Sequence[str], float, dict[str, int]], Generator[RawRecord, None, None]]
+"""Runs the probe with arguments for so many seconds at most, and tells its exit code."""
+
+
+def checked(choice: Choice) -> Choice:
+    """Return the choice. Raises BadInput for a shape, backend or type that is not known."""
+    for what, names, known in (
+        ("backend", choice.backends, BACKENDS),
+        ("type", choice.dtypes, DTYPES),
+    ):
+        for name in names:
+            if name not in known:
+                raise BadInput(f"attn has no {what} {name!r}.{_offer(name, known)}")
+    for pattern in choice.shapes:
+        if not is_known_shape(pattern):
+            every = known_shapes()
+            usual = tuple(name for name in every if name.count("-") == 3)
+            raise BadInput(
+                f"attn has no shape {pattern!r}.{_offer(pattern, usual, every)}",
+                hint="Of a U-Net's also with -x2 to -x16 (images) and, if cross, -t154 and -t231 "
+                "(prompts); * and ? stand for any.",
+            )
+    if not any(jobs(choice, device) for device in get_args(Device)):
+        raise BadInput(
+            "none of the chosen shapes knows any of the chosen backends.",
+            hint="V1 and InvokeAI leave the VAE as it is; sdp-4d is the VAE's alone.",
+        )
+    return choice
+
+
+def _offer(name: str, listed: Sequence[str], known: Iterable[str] | None = None) -> str:
+    """The nearest of the known names, and the list."""
+    close = nearest(name, known or listed)
+    listing = f" Known: {', '.join(listed)}."
+    return close + listing if close.startswith(" Did you mean") else listing
+
 
 def run(client: docker.DockerClient, image: str, settings: Settings, into: list[RawRecord]) -> None:
-    """Put the probe's records into `into` as they come.
+    """Measure in the image; put the probe's records into `into` as they come.
 
     Raises Failure where the probe ended by itself before it was done.
     """
-    command = [container.PYTHON, "-m", "probe", "attn", "--seed", str(settings.seed)]
-    command += ["--rounds", str(settings.rounds), "--budget", str(settings.budget_s)]
-    command += ["--quick"] if settings.quick else []
+
+    def probe(
+        arguments: Sequence[str], limit_s: float, code: dict[str, int]
+    ) -> Generator[RawRecord, None, None]:
+        command = [container.PYTHON, "-m", "probe", *arguments]
+        with container.created(client, image, command=command) as made:
+            yield from container.run_probe(made, limit_s, code)
+
+    measure(probe, settings, into)
+
+
+def run_in_host(python: Path, settings: Settings, into: list[RawRecord]) -> None:
+    """Measure in a Python of this machine, as `run` does in the image."""
+
+    def probe(
+        arguments: Sequence[str], limit_s: float, code: dict[str, int]
+    ) -> Generator[RawRecord, None, None]:
+        return host.run_probe(python, arguments, limit_s, code)
+
+    measure(probe, settings, into)
+
+
+def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
+    """Run the probe wherever `probe` does. Raises Failure where it ended before it was done."""
+    choice = settings.attn
+    arguments = ["attn", "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
+    arguments += ["--budget", str(settings.budget_s), "--size", choice.size]
+    arguments += ["--shape", ",".join(choice.shapes), "--backend", ",".join(choice.backends)]
+    arguments += ["--dtype", ",".join(choice.dtypes)]
+    arguments += ["--cold"] if choice.cold else []
+    arguments += ["--exact"] if settings.exact else []
+    most = settings.budget_s if settings.exact else most_seconds(choice, settings.budget_s)
     code: dict[str, int] = {}
-    with container.created(client, image, command=command) as made:
-        for record in container.run_probe(made, settings.budget_s + GRACE_S, code):
+    # Closed at once on Ctrl-C, too: the container or the process ends with the records.
+    with closing(probe(arguments, most + GRACE_S, code)) as records:
+        for record in records:
             into.append(record)
-    if code["exit"] != 0 or not into or into[-1]["record"] != "final":
-        memory = " (137 is a kill, most often for lack of memory)" if code["exit"] == 137 else ""
+    if code.get("exit") != 0 or not into or into[-1]["record"] != "final":
+        exit_code = code.get("exit")
+        killed = " (a kill, most often for lack of memory)" if exit_code in (137, -9) else ""
         raise Failure(
-            f"suite attn ended early: its probe exited with {code['exit']}{memory}.",
+            f"suite attn ended early: its probe exited with {exit_code}{killed}.",
             hint="What it had measured is kept; its messages are above.",
         )
 
@@ -40,50 +121,77 @@ def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:
     records = list(records)
     measured = Measured()
     measured.header = next((r for r in records if r["record"] == "header"), None)
-    cases = [r for r in records if r["record"] == "case"]
-    shapes = {r["name"]: r for r in records if r["record"] == "shape"}
-    ends = {r["shape"]: r for r in records if r["record"] == "shape_end"}
+    measured.notes = list(measured.header.get("notes", [])) if measured.header else []
+    measured.ceilings = [
+        Ceilings.model_validate({k: v for k, v in r.items() if k != "record"})
+        for r in records
+        if r["record"] == "ceilings"
+    ]
+    groups: dict[tuple[str, str], list[RawRecord]] = {}
+    for record in records:
+        if (key := _group(record)) is not None:
+            groups.setdefault(key, []).append(record)
     pairs: list[stats.Pair] = []
-    for name in dict.fromkeys(case["shape"] for case in cases):
-        rounds = [r for r in records if r["record"] == "round" and r["shape"] == name]
-        shape = {k: v for k, v in shapes.get(name, {"name": name}).items() if k != "record"}
-        made = [
-            _case(case, shape, rounds, ends.get(name)) for case in cases if case["shape"] == name
-        ]
+    for name, group in groups.items():
+        made = _cases(name[0], group)
         measured.cases += made
-        samples = {case.id: case.samples_ns for case in made if case.samples_ns}
+        samples = {case.id: case.samples_ns for case in made if case.status == "ok"}
         by_backend = {identity.rsplit("/", 1)[-1]: identity for identity in samples}
         if REFERENCE in by_backend:
             again = by_backend.get(AGAIN)
             pairs += stats.pairs_of(samples, by_backend[REFERENCE], again)
     # The probe itself discards a case for one reason only: it disagrees with float64.
     measured.disagreements = [
-        f"{case['id']}: {case['reason']}" for case in cases if case["status"] == "discarded"
+        f"{r['id']}: {r['reason']}"
+        for r in records
+        if r["record"] == "case" and r["status"] == "discarded"
     ]
     measured.compare = stats.compare(pairs, seed)
     return measured
 
 
+def _group(record: RawRecord) -> tuple[str, str] | None:
+    """Shape and type of a record that belongs to one."""
+    if record["record"] in ("case", "case_end", "round", "shape_end"):
+        return record["shape"], record["dtype"]
+    if record["record"] == "shape":
+        return record["name"], record["dtype"]
+    return None
+
+
+def _cases(name: str, group: Sequence[RawRecord]) -> list[Case]:
+    """The cases of one shape and type."""
+    rounds = [r for r in group if r["record"] == "round"]
+    end = next((r for r in group if r["record"] == "shape_end"), None)
+    ended = {r["backend"]: r for r in group if r["record"] == "case_end"}
+    shape = next((r for r in group if r["record"] == "shape"), {"name": name})
+    described = {k: v for k, v in shape.items() if k not in ("record", "dtype")}
+    if end is not None:
+        described["outside_share"] = end["outside_share"]
+    made = []
+    for case in (r for r in group if r["record"] == "case"):
+        backend = case["id"].rsplit("/", 1)[-1]
+        mine = [r for r in rounds if backend in r["samples_ns"]]
+        made.append(_case(case, backend, described, mine, end, ended.get(backend)))
+    return made
+
+
 def _case(
     case: RawRecord,
+    backend: str,
     shape: RawRecord,
     rounds: Sequence[RawRecord],
     end: RawRecord | None,
+    ended: RawRecord | None,
 ) -> Case:
-    """One case of the schema from its record and the rounds of its shape."""
-    backend = case["id"].rsplit("/", 1)[-1]
-    mine = [r for r in rounds if backend in r["samples_ns"]]
-    samples = [r["samples_ns"][backend] for r in mine]
-    status, reason = case["status"], case["reason"]
-    if status == "ok" and not samples:
-        status, reason = "discarded", "the run ended before this case was timed"
-    elif status == "ok" and end is None:
-        reason = f"noisy: the run ended after {len(samples)} rounds"
-    elif status == "ok" and end is not None:
-        reason = end["reasons"].get(backend)
+    """One case of the schema from its record and the rounds that it was in.
+
+    `end` is the record of the shape's end, `ended` that of its own before it.
+    """
+    kept = [r for r in rounds if not r["discarded"]]
+    samples = [r["samples_ns"][backend] for r in kept]
+    status, reason = _outcome(case, backend, rounds, kept, end, ended)
     floor = case.get("floor_ns")
-    if status == "ok" and not case.get("warm", True):
-        reason = "; ".join(filter(None, [reason, "warm-up unsettled"]))
     return Case(
         id=case["id"],
         suite="attn",
@@ -94,9 +202,22 @@ def _case(
         status=status,
         reason=reason,
         samples_ns=tuple(samples),
-        order=tuple(r["order"].index(backend) for r in mine),
-        host_ns=tuple(r["host_ns"][backend] for r in mine),
+        order=tuple(r["order"].index(backend) for r in kept),
+        host_ns=tuple(r["host_ns"][backend] for r in kept),
+        cycles=_cycles(samples, kept),
         peak_bytes=case.get("peak_bytes"),
+        nvml=tuple(r["nvml"] for r in kept if r["nvml"]),
+        discarded=tuple(
+            Discarded(
+                round=index,
+                reason=r["discarded"],
+                sample_ns=r["samples_ns"][backend],
+                host_ns=r["host_ns"][backend],
+                nvml=r["nvml"],
+            )
+            for index, r in enumerate(rounds)
+            if r["discarded"]
+        ),
         flops=case["flops"],
         bytes=case["bytes"],
         exps=case["exps"],
@@ -105,6 +226,46 @@ def _case(
         rel_l2=_finite(case.get("rel_l2")),
         bitwise=case.get("bitwise"),
     )
+
+
+def _outcome(
+    case: RawRecord,
+    backend: str,
+    rounds: Sequence[RawRecord],
+    kept: Sequence[RawRecord],
+    end: RawRecord | None,
+    ended: RawRecord | None,
+) -> tuple[Status, str | None]:
+    """Status and reason of a case, with what came after it was admitted."""
+    status, reason = case["status"], case["reason"]
+    if status != "ok":
+        return status, reason
+    if ended is not None:
+        return ended["status"], f"after {len(kept)} rounds: {ended['reason']}"
+    if not kept:
+        if rounds:
+            return "discarded", f"all {len(rounds)} rounds discarded: {rounds[-1]['discarded']}"
+        return "discarded", "the run ended before this case was timed"
+    told = []
+    if end is None:
+        told.append(f"noisy: the run ended after {len(kept)} rounds")
+    else:
+        told.append(end["reasons"].get(backend))
+    if not case.get("warm", True):
+        told.append("warm-up unsettled")
+    if len(kept) < len(rounds):
+        told.append(f"{len(rounds) - len(kept)} rounds discarded")
+    if capped := sum("sw_power_cap_ns" in r["nvml"] for r in kept):
+        told.append(f"power cap in {capped} rounds")
+    return "ok", "; ".join(filter(None, told)) or None
+
+
+def _cycles(samples: Sequence[int], rounds: Sequence[RawRecord]) -> tuple[int, ...]:
+    """SM cycles of each sample: its time in ns by the round's SM clock in MHz; () if not known."""
+    clocks = [r["nvml"].get("sm_mhz") for r in rounds]
+    if None in clocks:
+        return ()
+    return tuple(ns * mhz // 1000 for ns, mhz in zip(samples, clocks, strict=True))
 
 
 def _finite(value: float | None) -> float | None:

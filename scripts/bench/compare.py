@@ -92,7 +92,8 @@ def differing(before: Run, after: Run) -> Iterator[str]:
     if before.lock_sha256 != after.lock_sha256:
         yield "lockfiles"
     if before.image_digest != after.image_digest:
-        yield f"image {before.image_digest[:19]} -> {after.image_digest[:19]}"
+        old, new = ((run.image_digest or "none")[:19] for run in (before, after))
+        yield f"image {old} -> {new}"
 
 
 def _untimed(name: str, before: Mapping[str, Case], after: Mapping[str, Case]) -> Iterator[str]:

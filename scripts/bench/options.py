@@ -30,6 +30,19 @@ def parser() -> Parser:
         "bench.suites of workspace.toml)",
     )
     made.add_argument(
+        "--in",
+        dest="where",
+        choices=("image", "host"),
+        default="image",
+        help="measure in the image (default), or in a Python of this machine, without an image: "
+        "suite attn only",
+    )
+    made.add_argument(
+        "--python",
+        metavar="PATH",
+        help="with --in host: the Python, which has torch (default: python3)",
+    )
+    made.add_argument(
         "--quick",
         action="store_true",
         help="small shapes, few rounds, half a minute a suite: to see that it works (rebuild "
@@ -43,7 +56,7 @@ def parser() -> Parser:
         type=_seconds,
         metavar="SECONDS",
         help="time for the measurements of one suite (default: bench.budget_s of workspace.toml; "
-        "with --quick 25)",
+        "with --quick 25, with --full what that takes)",
     )
     made.add_argument(
         "--compare",
@@ -75,6 +88,22 @@ def parser() -> Parser:
         metavar="RUN.json",
         help="export stored runs and measure nothing; otava alone takes several",
     )
+    attn = made.add_argument_group("of the suite attn")
+    attn.add_argument(
+        "--full",
+        action="store_true",
+        help="for the record: every shape, batch, prompt, type and forced kernel; takes hours on "
+        "a CPU",
+    )
+    for name, what in (
+        ("shape", "shapes by name or pattern, of all that there are (sdxl-*,vae-512-self-4096)"),
+        ("backend", "these backends; sdp, which all are compared with, always comes along"),
+        ("dtype", "float16, bfloat16, float32 (default: float16 on a GPU, float32 on a CPU)"),
+    ):
+        attn.add_argument(f"--{name}", type=_names, default=(), metavar="NAME[,NAME]", help=what)
+    attn.add_argument(
+        "--cold", action="store_true", help="empty the caches before each call; cases end in -cold"
+    )
     replay = made.add_argument_group("of the suite replay")
     replay.add_argument(
         "--without",
@@ -85,6 +114,14 @@ def parser() -> Parser:
         help="also answer: what if no .in file had a line for this package? (may be repeated)",
     )
     return made
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names separated by commas, one at least."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of names")
+    return names
 
 
 def _seconds(text: str) -> float:

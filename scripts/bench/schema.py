@@ -88,6 +88,29 @@ class Difference(Record):
     """Peak signal-to-noise ratio; None for equal pictures, where it is infinite."""
 
 
+class Ceilings(Record):
+    """Peak rates of the device for one type, in 1/s; `source` says how they are known."""
+
+    dtype: str
+    flops: float
+    bytes: float
+    exps: float | None
+    source: str
+
+
+class Discarded(Record):
+    """A sample that does not count: in its round the GPU was slowed down, by heat or hardware.
+
+    `round` counts the case's rounds from zero, those discarded with them.
+    """
+
+    round: int
+    reason: str
+    sample_ns: int
+    host_ns: int
+    nvml: dict[str, Any]
+
+
 class Case(Record):
     """One measurement. `samples_ns` are means of `shape.calls_per_sample` calls, one a round.
 
@@ -96,6 +119,7 @@ class Case(Record):
     that the shape asks for, `pct_floor` the share of the median that the device's ceilings
     explain (None where they are not known). `peak_bytes` is what a call takes beyond its inputs and
     weights, `attention_share` the part of a network's time inside its attention, from 0 to 1.
+    `nvml` is what the GPU's driver counted in each round, `cycles` the sample by its SM clock.
     """
 
     id: str
@@ -113,6 +137,7 @@ class Case(Record):
     peak_bytes: int | None = None
     attention_share: float | None = Field(default=None, ge=0, le=1)
     nvml: tuple[dict[str, Any], ...] = ()
+    discarded: tuple[Discarded, ...] = ()
     flops: int | None = None
     bytes: int | None = None
     exps: int | None = None
@@ -140,14 +165,17 @@ class Comparison(Record):
 
 
 class Run(Record):
-    """One execution of suites."""
+    """One execution of suites, in the image or in a Python of the host, which has no digest.
+
+    `notes` is what else a reader must know: who else used the GPU, what was loaded beside torch.
+    """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     run_id: str
     utc: str
     git: Git
-    lock_sha256: str
-    image_digest: str
+    lock_sha256: str | None
+    image_digest: str | None
     argv: tuple[str, ...]
     seed: int
     host: Host
@@ -156,6 +184,9 @@ class Run(Record):
     flags: Flags
     cases: tuple[Case, ...]
     compare: tuple[Comparison, ...]
+    ran_in: Literal["image", "host"] = "image"
+    ceilings: tuple[Ceilings, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def dumps(run: Run) -> str:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import docker
 
-from scripts.bench.schema import Case, Comparison
+from scripts.bench.probe.attn_plan import Choice
+from scripts.bench.schema import Case, Ceilings, Comparison
 
 RawRecord = dict[str, Any]
 """One line that the probe wrote; its key `record` says what kind."""
@@ -17,7 +18,8 @@ RawRecord = dict[str, Any]
 class Settings:
     """How a suite is run; `rounds` is the least number, `budget_s` is in seconds.
 
-    `packages` is a folder of what the probe imports beside the image's own packages.
+    With `exact` it is the budget whatever is measured; else that of the suite's default. `packages`
+    is a folder of what the probe imports beside the image's own packages.
     """
 
     seed: int
@@ -25,6 +27,8 @@ class Settings:
     budget_s: float
     quick: bool
     packages: Path | None = None
+    exact: bool = False
+    attn: Choice = field(default_factory=Choice)
 
 
 @dataclass
@@ -35,6 +39,8 @@ class Measured:
     cases: list[Case] = field(default_factory=list)
     compare: list[Comparison] = field(default_factory=list)
     disagreements: list[str] = field(default_factory=list)
+    ceilings: list[Ceilings] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Suite(NamedTuple):

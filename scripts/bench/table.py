@@ -37,10 +37,13 @@ def show(run: Run, to: Console) -> None:
     for line in _missing(run.cases):
         to.print(line)
     device = run.gpu.name if run.gpu else f"{run.host.cpu}, {run.host.cores} cores"
+    where = f"image {run.image_digest[:19]}" if run.image_digest else "in the host, no image"
     to.print(
         f"On {device}; torch {run.sw.torch}, xformers {run.sw.xformers or 'not installed'}, "
-        f"Python {run.sw.python}; image {run.image_digest[:19]}, seed {run.seed}."
+        f"Python {run.sw.python}; {where}, seed {run.seed}."
     )
+    for note in run.notes:
+        to.print(escape(f"Note: {note}."))
     to.print(
         "Ratios are times over the reference's, Hodges-Lehmann with a 95 % interval; "
         f"{_AGAIN} is the reference once more, the session's noise. "
@@ -118,6 +121,8 @@ def _table(
     table.add_column("smallest", justify="right", no_wrap=True)
     table.add_column("rounds", justify="right", no_wrap=True)
     table.add_column("picture" if first.suite == "image" else "rel. L2", justify="right")
+    if first.suite == "attn":
+        table.add_column("of ceiling", justify="right", no_wrap=True)
     table.add_column("note")
     for case in cases:
         table.add_row(*_row(case, verdicts.get(case.id), case.id in references))
@@ -130,8 +135,9 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     kernel = (case.resolved_kernel or "-").replace("aten::", "")
     network = case.suite in NETWORKS
     if case.status != "ok":
-        blank = ["-"] * {"attn": 4, "image": 5}.get(case.suite, 7)
-        return [label, "-", case.status, *blank, _error(case), "see below"]
+        ceiling = ["-"] if case.suite == "attn" else []
+        blank = ["-"] * ({"attn": 4, "image": 5}.get(case.suite, 7))
+        return [label, "-", case.status, *blank, _error(case), *ceiling, "see below"]
     time = stats.median(case.samples_ns)
     cells = [
         label,
@@ -151,7 +157,8 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
         cells += [ratio, f"[{style}]{found.verdict}[/]", _smallest(found)]
     # How noisy it was stands in the interval already; the whole reason is in the result file.
     note = (case.reason or "").partition(":")[0]
-    return [*cells, str(len(case.samples_ns)), _error(case), escape(note)]
+    ceiling = [_ceiling(case)] if case.suite == "attn" else []
+    return [*cells, str(len(case.samples_ns)), _error(case), *ceiling, escape(note)]
 
 
 def _interval(value: float, low: float, high: float) -> str:
@@ -159,6 +166,11 @@ def _interval(value: float, low: float, high: float) -> str:
     if low == -math.inf:
         return f"{value:.4g}"
     return f"{value:.4g} ({low:.4g} to {high:.4g})"
+
+
+def _ceiling(case: Case) -> str:
+    """Share of the time that the device's ceilings explain, and which of them binds."""
+    return "-" if case.pct_floor is None else f"{case.pct_floor:.0f} % {case.bound}"
 
 
 def _error(case: Case) -> str:

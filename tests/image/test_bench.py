@@ -83,3 +83,21 @@ def test_the_image_itself_has_no_diffusers_beside_the_web_ui(
     reasons = {each["reason"] for each in records if each["record"] == "case"}
     assert reasons == {"ModuleNotFoundError: No module named 'diffusers'"}
     assert code == {"exit": 0}
+
+
+def test_chosen_cases_are_measured_or_say_why_not(image: BuildRecord, tmp_path: Path) -> None:
+    """The VAE's 3-D call runs torch's math, the 4-D one a fused kernel; a CPU has no other."""
+    result = tmp_path / "run.json"
+    chosen = ("--shape=vae-512-self-4096", "--backend=sdp-4d,sdp-efficient", "--budget=5")
+    done = command("bench", "--suite=attn", *chosen, f"--json={result}")
+    assert done.returncode == 0, done.stderr
+    run = schema.load(result)
+    cases = {case.id.rsplit("/", 1)[-1]: case for case in run.cases}
+    assert set(cases) == {"sdp", "sdp-4d", "sdp-efficient", "sdp@again"}
+    assert "math" in (cases["sdp"].resolved_kernel or "")
+    assert "flash" in (cases["sdp-4d"].resolved_kernel or "")
+    assert cases["sdp-efficient"].status == "unsupported"
+    assert "RuntimeError" in (cases["sdp-efficient"].reason or "")
+    assert {case.bound for case in run.cases} <= {"flops", "bytes", "exps"}
+    assert [each.dtype for each in run.ceilings] == ["float32"]
+    assert (run.ran_in, run.image_digest) == ("image", image.digest)

@@ -77,10 +77,11 @@ def _provenance(run: Run) -> str:
     changed = " and changes" if run.git.dirty else ""
     commit = f"{run.git.sha[:12]}{changed}" if run.git.sha else "unknown"
     xformers = run.sw.xformers or "not installed"
+    image, lock = run.image_digest or "none", run.lock_sha256 or "none"
     return _cell(
         f"Run {run.run_id} of {run.utc} on {device(run)}; torch {run.sw.torch}, xformers "
-        f"{xformers}, Python {run.sw.python}; commit {commit}, image {run.image_digest[:19]}, lock "
-        f"{run.lock_sha256[:12]}, seed {run.seed}. Medians and ratios with their 95 % intervals; a "
+        f"{xformers}, Python {run.sw.python}; commit {commit}, image {image[:19]}, lock "
+        f"{lock[:12]}, seed {run.seed}. Medians and ratios with their 95 % intervals; a "
         "ratio is the time over the reference's."
     )
 

@@ -56,7 +56,7 @@ def _row(
 ) -> tuple[str, ...]:
     """The columns, in which neither the separator nor what the extension takes out may stand."""
     of_batch = {whole(case.shape.get("batch", 1)): case for case in cases}
-    version = f"sdkiln:{(run.git.sha or 'unknown')[:8]} image:{run.image_digest[:19]}"
+    version = f"sdkiln:{(run.git.sha or 'unknown')[:8]} image:{(run.image_digest or 'none')[:19]}"
     system = f"cpu:{run.host.cpu} system:Linux release:{run.host.kernel} python:{run.sw.python}"
     libraries = f"torch:{run.sw.torch} xformers:{run.sw.xformers or 'unavailable'}"
     described = [system, libraries, _gpu(run), cases[0].requested]

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 
+from .attn_plan import Choice
 from .image import DEFAULT_URL, TITLES, Api, Plan, Refused, launch_record, wait_ready
 from .image import run as run_image
 from .records import Emitter, progress
@@ -19,10 +20,15 @@ def parser() -> argparse.ArgumentParser:
     """The arguments that the host gives."""
     made = argparse.ArgumentParser(prog="probe", description=__doc__)
     commands = made.add_subparsers(dest="command", required=True)
-    attn = commands.add_parser("attn", help="time attention on SD1.5 shapes")
+    attn = commands.add_parser("attn", help="time attention on the shapes of the web UI's models")
+    attn.add_argument("--size", choices=("quick", "default", "full"), default="default")
+    for name in ("shape", "backend", "dtype"):
+        attn.add_argument(f"--{name}", type=_names, default=(), help="names, separated by commas")
+    attn.add_argument("--cold", action="store_true", help="empty the caches before each call")
+    attn.add_argument("--exact", action="store_true", help="--budget is this run's, whatever size")
     unet = commands.add_parser("unet", help="time denoising steps of whole networks")
     vae = commands.add_parser("vae", help="time decodes of whole networks")
-    for each in (attn, unet, vae):
+    for each in (unet, vae):
         each.add_argument("--quick", action="store_true")
     commands.add_parser("header", help="what this machine and its software are")
     same = commands.add_parser("parity", help="does every backend agree with float64?")
@@ -40,6 +46,10 @@ def parser() -> argparse.ArgumentParser:
     for each in (ready, select, image):
         each.add_argument("--url", help="of the web UI; default: that of /app/launch.json")
     return made
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
 
 
 def enter_launch_environment() -> None:
@@ -83,16 +93,20 @@ def main() -> int:
 
 def _torch_command(args: argparse.Namespace, started: float) -> int:
     emitter = Emitter()
-    # The profiler of torch 2.1 reports each of its stages on stderr otherwise.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    # The profiler reports each of its stages on stderr otherwise: in torch 2.1 at level 3, in 2.13
+    # at level 5.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    # So that NVML's and nvidia-smi's first GPU is torch's.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.
-    from . import agreement, attn, device, forward
+    from . import agreement, attn, attn_job, device, forward
 
     if args.command == "header":
         emitter.emit("header", device.header())
         return 0
     if args.command == "attn":
-        settings = attn.Settings(args.seed, args.rounds, args.budget, args.quick)
+        choice = Choice(args.size, args.shape, args.backend, args.dtype, args.cold)
+        settings = attn_job.Settings(args.seed, args.rounds, args.budget, args.exact, choice)
         attn.run(settings, emitter, started)
         return 0
     if args.command in ("unet", "vae"):

@@ -59,7 +59,7 @@ def sdp(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     return out.transpose(1, 2).reshape(b, n, width)
 
 
-def _without_memory_efficient() -> contextlib.AbstractContextManager[Any]:
+def without_memory_efficient() -> contextlib.AbstractContextManager[Any]:
     """Flash or math (and cuDNN where torch has it), in torch 2.1 and in later ones."""
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -76,8 +76,20 @@ def _without_memory_efficient() -> contextlib.AbstractContextManager[Any]:
 
 def sdp_no_mem(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """`sdp` with the memory-efficient kernel forbidden, chosen anew on every call."""
-    with _without_memory_efficient():
+    with without_memory_efficient():
         return sdp(q, k, v, heads)
+
+
+def xformers_ops() -> Any:
+    """The module xformers.ops. Raises ImportError, whatever importing it raised."""
+    try:
+        import xformers.ops
+    except ImportError:
+        raise
+    except Exception as error:
+        why = f"importing xformers raised {type(error).__name__}: {error}"
+        raise ImportError(why) from error
+    return xformers.ops
 
 
 def xformers(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -86,11 +98,9 @@ def xformers(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     Raises ImportError where there is no xformers, NotImplementedError where no operator of it
     takes this device, type and head_dim.
     """
-    import xformers.ops
-
     b, n, width = q.shape
     q, k, v = (x.view(b, -1, heads, width // heads) for x in (q, k, v))
-    return xformers.ops.memory_efficient_attention(q, k, v, attn_bias=None).reshape(b, n, width)
+    return xformers_ops().memory_efficient_attention(q, k, v, attn_bias=None).reshape(b, n, width)
 
 
 def naive(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:

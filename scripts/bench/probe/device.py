@@ -1,6 +1,7 @@
 """What the measurement ran on: machine, GPU, versions, and the flags that change the numbers."""
 
 import hashlib
+import importlib.metadata
 import os
 import platform
 import shutil
@@ -81,12 +82,11 @@ def _nvidia_smi(fields: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def software() -> dict[str, str | None]:
-    """Versions as the packages themselves tell them; None is not installed."""
+    """Versions of what is installed; None is not installed."""
     try:
-        import xformers
-
-        xformers_version = str(xformers.__version__)
-    except ImportError:
+        # Not by importing it: one that is installed may still not import, as its cases then say.
+        xformers_version: str | None = importlib.metadata.version("xformers")
+    except importlib.metadata.PackageNotFoundError:
         xformers_version = None
     cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None
     return {

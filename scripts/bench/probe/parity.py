@@ -1,7 +1,7 @@
 """Does a backend agree with float64? Asked of every case before it is timed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,10 +95,13 @@ def check(call: Call, expected: Tensor, device: str, repeats: int = REPEATS) -> 
     )
 
 
-def explain(error: Exception) -> tuple[str, str]:
-    """Status of a case whose call raised, and the reason in one line of at most 600 characters."""
+def explain(error: Exception, warned: Sequence[str] = ()) -> tuple[str, str]:
+    """Status of a case whose call raised, and the reason in one line of at most 600 characters.
+
+    `warned` are warnings of the same call: torch tells there why no kernel would do.
+    """
     text = f"{type(error).__name__}: {error}"
-    memory = isinstance(error, torch.cuda.OutOfMemoryError) or any(
+    memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or any(
         words in text for words in ("out of memory", "can't allocate memory")
     )
     if memory:
@@ -107,4 +110,5 @@ def explain(error: Exception) -> tuple[str, str]:
         status = "unavailable"
     else:
         status = "unsupported"
-    return status, " ".join(text.split())[:600]
+    told = [message.partition("(Triggered internally")[0] for message in dict.fromkeys(warned)]
+    return status, " ".join("; ".join([text, *told]).split())[:600]

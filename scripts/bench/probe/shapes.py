@@ -1,21 +1,22 @@
-"""The attention calls of a Stable Diffusion 1.5 UNet, and what each costs at least."""
+"""The attention calls of Stable Diffusion's U-Nets and VAE, and what each costs at least."""
 
-from collections.abc import Iterable
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-HEADS = 8
 TEXT_TOKENS = 77
+"""A prompt's tokens; longer prompts come in whole chunks of as many."""
 GUIDANCE_BATCH = 2
 """One image with classifier-free guidance is a batch of two."""
+LATENT_SIDE = 8
+"""Pixels along a side of the image to one of the latent."""
+VAE_CHANNELS = 512
 
-CPU_SCORES = 2**25
-QUICK_SCORES = 2**20
-"""Most scores (B*H*N*M) of one call on a CPU, by default and with --quick: a call then takes
-tenths of a second, or hundredths, where the whole shape would take one to two seconds."""
-
-_LEVELS = ((1, 40, 5), (2, 80, 5), (4, 160, 5), (8, 160, 1))
-"""(reduction of the latent's side, head_dim, calls of each kind in one step) of the SD1.5 UNet."""
+_LEVELS = {
+    "sd15": ((1, 8, 40, 5), (2, 8, 80, 5), (4, 8, 160, 5), (8, 8, 160, 1)),
+    "sdxl": ((2, 10, 64, 10), (4, 20, 64, 60)),
+}
+"""(reduction of the latent's side, heads, head_dim, calls of each kind in one step) by U-Net."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,12 @@ class Shape:
     m: int
     d: int
     calls_per_step: int
+    """In one step of the sampler; for the VAE, in the decoding of one image."""
+    model: str
+    side: int
+    images: int = 1
     scaled: str | None = None
-    """What was made smaller than in the UNet, or None."""
+    """What was made smaller than in the model, or None."""
 
     @property
     def scores(self) -> int:
@@ -51,77 +56,57 @@ class Shape:
         return asdict(self)
 
 
-def sd15(side: int = 512, batch: int = GUIDANCE_BATCH) -> tuple[Shape, ...]:
-    """All distinct attention calls of one SD1.5 step on `side` x `side` pixels (32 calls).
+def unet(
+    model: str, side: int, images: int = 1, text_tokens: int = TEXT_TOKENS
+) -> tuple[Shape, ...]:
+    """All distinct attention calls of one step of `model` for images of `side` pixels.
 
-    The latent is an eighth of the side; its pixels are the tokens.
+    The latent is an eighth of the side; its pixels are the tokens. Names leave out what is usual:
+    one image, and a prompt of 77 tokens.
     """
     shapes = []
-    for reduction, head_dim, calls in _LEVELS:
-        n = (side // 8 // reduction) ** 2
-        for kind, m in (("self", n), ("cross", TEXT_TOKENS)):
-            name = f"sd15-{side}-{kind}-{n}"
-            shapes.append(Shape(name, batch, HEADS, n, m, head_dim, calls))
+    suffix = "" if images == 1 else f"-x{images}"
+    text = "" if text_tokens == TEXT_TOKENS else f"-t{text_tokens}"
+    for reduction, heads, head_dim, calls in _LEVELS[model]:
+        n = (side // LATENT_SIDE // reduction) ** 2
+        for kind, m, prompt in (("self", n, ""), ("cross", text_tokens, text)):
+            name = f"{model}-{side}-{kind}-{n}{suffix}{prompt}"
+            batch = GUIDANCE_BATCH * images
+            shapes.append(Shape(name, batch, heads, n, m, head_dim, calls, model, side, images))
     return tuple(shapes)
+
+
+def sd15(side: int = 512, images: int = 1) -> tuple[Shape, ...]:
+    """All distinct attention calls of one step of Stable Diffusion 1.5 (32 calls)."""
+    return unet("sd15", side, images)
+
+
+def vae(side: int) -> Shape:
+    """The one attention call of the VAE's mid block, which has a single head.
+
+    The web UI decodes the images of a batch one by one, so its batch is 1.
+    """
+    n = (side // LATENT_SIDE) ** 2
+    return Shape(f"vae-{side}-self-{n}", 1, 1, n, n, VAE_CHANNELS, 1, "vae", side)
 
 
 def scale(shape: Shape, max_scores: int) -> Shape:
     """Reduce the batch, then the heads, by halves until at most `max_scores` scores are left.
 
-    n, m and d stay as they are, so each head does its real work. A shape that is still too
-    large with one head of one batch comes back with one of each.
+    n, m and d stay as they are, so each head does its real work. A shape of several heads that is
+    still too large with one head of one batch comes back with one of each; the VAE's, which has but
+    one, with fewer queries, of which each does its real work.
     """
-    b, h = shape.b, shape.h
-    while b * h * shape.n * shape.m > max_scores and (b > 1 or h > 1):
+    b, h, n = shape.b, shape.h, shape.n
+    while b * h * n * shape.m > max_scores and (b > 1 or h > 1):
         b, h = (b // 2, h) if b > 1 else (b, h // 2)
-    if (b, h) == (shape.b, shape.h):
+    if shape.b == shape.h == 1:
+        n = max(1, n // 2 ** max(0, math.ceil(math.log2(shape.scores / max_scores))))
+    if (b, h, n) == (shape.b, shape.h, shape.n):
         return shape
-    return replace(
-        shape,
-        name=f"{shape.name}-b{b}h{h}",
-        b=b,
-        h=h,
-        scaled=f"b {shape.b} -> {b}, h {shape.h} -> {h}; n, m and d are the UNet's",
-    )
-
-
-def chosen(device: str, quick: bool) -> tuple[Shape, ...]:
-    """The shapes that suite `attn` runs on `device` ("cpu" or "cuda"), the smallest first.
-
-    So a pause of the machine costs the largest some rounds, and never a small one all of them.
-    --quick leaves out self-attention whose single head is already past its limit.
-    """
-    if device == "cpu":
-        limit = QUICK_SCORES if quick else CPU_SCORES
-        shapes = [scale(shape, limit) for shape in sd15() if shape.n * shape.m <= limit]
+    if n != shape.n:
+        name, what = f"{shape.name}-n{n}", f"n {shape.n} -> {n}; m and d are the VAE's"
     else:
-        shapes = [shape for shape in sd15() if not quick or shape.n <= 1024]
-    return tuple(sorted(shapes, key=lambda shape: (shape.scores, shape.n)))
-
-
-def budget_shares(shapes: Iterable[Shape], least: int = 2**22) -> list[float]:
-    """Share of the time for each shape, by its scores; `least` is what start and warm-up cost."""
-    weights = [shape.scores + least for shape in shapes]
-    return [weight / sum(weights) for weight in weights]
-
-
-# Peak rates of a device, by the start of its name: FLOP/s in half precision without sparsity,
-# bytes/s of its memory, exponentials/s of its special function units.
-_CEILINGS = {"NVIDIA H100": (989e12, 3.35e12, 3.9e12)}
-
-
-def floor_seconds(shape: Shape, itemsize: int, gpu: str | None) -> tuple[float, str] | None:
-    """Shortest time that `gpu` could take in half precision and what binds it, if known.
-
-    Source: the data sheet of the H100 SXM5; 132 SMs of 16 exponentials a clock at 1.83 GHz.
-    """
-    for name, (flops, bandwidth, exponentials) in _CEILINGS.items():
-        if gpu is not None and gpu.startswith(name) and itemsize == 2:
-            times = {
-                "flops": shape.flops / flops,
-                "bytes": shape.least_bytes(itemsize) / bandwidth,
-                "exps": shape.scores / exponentials,
-            }
-            bound = max(times, key=lambda key: times[key])
-            return times[bound], bound
-    return None
+        name = f"{shape.name}-b{b}h{h}"
+        what = f"b {shape.b} -> {b}, h {shape.h} -> {h}; n, m and d are the UNet's"
+    return replace(shape, name=name, b=b, h=h, n=n, scaled=what)

@@ -5,9 +5,13 @@ from typing import Any
 import pytest
 
 from scripts.bench import attn
+from scripts.bench.probe.attn_plan import Choice
+from scripts.bench.suite import RawRecord, Settings
+from scripts.workspace.errors import BadInput, Failure
 
 SHAPE = {
     "record": "shape",
+    "dtype": "float32",
     **{"name": "n64", "b": 2, "h": 8, "n": 64, "m": 64, "d": 160},
     **{"calls_per_step": 1, "scaled": None, "cache": "hot", "calls_per_sample": 9},
 }
@@ -40,6 +44,9 @@ def timed(index: int) -> dict[str, Any]:
     return {
         "record": "round",
         "shape": "n64",
+        "dtype": "float32",
+        "nvml": {},
+        "discarded": None,
         "order": order,
         "samples_ns": taken,
         "host_ns": {name: 7 for name in taken},
@@ -49,6 +56,8 @@ def timed(index: int) -> dict[str, Any]:
 END = {
     "record": "shape_end",
     "shape": "n64",
+    "dtype": "float32",
+    "outside_share": 0.004,
     "rounds": 20,
     "reasons": {"sdp": None, "V1": "noisy: ratio known to ±3%", "sdp@again": None},
 }
@@ -126,3 +135,137 @@ def test_a_case_that_did_not_warm_up_says_so() -> None:
     cold = case("sdp", warm=False)
     measured = attn.evaluate([cold, SHAPE, *(timed(i) for i in range(20)), END], seed=1)
     assert measured.cases[0].reason == "warm-up unsettled"
+
+
+def gpu_round(index: int, discarded: str | None = None, **seen: int) -> dict[str, Any]:
+    nvml = {"sm_mhz": 1980, "energy_mj": 12, **seen}
+    return {**timed(index), "nvml": nvml, "discarded": discarded}
+
+
+def of(records: list[RawRecord], backend: str) -> Any:
+    by_name = {c.id.rsplit("/", 1)[-1]: c for c in attn.evaluate(records, seed=1).cases}
+    return by_name[backend]
+
+
+def test_a_discarded_round_is_kept_apart_and_marked() -> None:
+    rounds = [gpu_round(i, "hw thermal slowdown" if i == 3 else None) for i in range(20)]
+    found = of([*ADMITTED, SHAPE, *rounds, END], "sdp")
+    assert len(found.samples_ns) == len(found.order) == len(found.nvml) == 19
+    assert [(d.round, d.reason) for d in found.discarded] == [(3, "hw thermal slowdown")]
+    assert found.discarded[0].sample_ns == rounds[3]["samples_ns"]["sdp"]
+    assert "1 rounds discarded" in found.reason
+
+
+def test_a_case_with_every_round_discarded_has_no_result() -> None:
+    rounds = [gpu_round(i, "hw power brake") for i in range(4)]
+    found = of([*ADMITTED, SHAPE, *rounds, {**END, "reasons": {}}], "sdp")
+    assert (found.status, found.samples_ns) == ("discarded", ())
+    assert found.reason == "all 4 rounds discarded: hw power brake"
+    assert attn.evaluate([*ADMITTED, SHAPE, *rounds], seed=1).disagreements == []
+
+
+def test_a_power_cap_is_noted_and_counts() -> None:
+    rounds = [gpu_round(i, sw_power_cap_ns=5 if i < 2 else 0) for i in range(20)]
+    for each in rounds[2:]:
+        del each["nvml"]["sw_power_cap_ns"]
+    found = of([*ADMITTED, SHAPE, *rounds, END], "sdp")
+    assert len(found.samples_ns) == 20
+    assert found.reason == "power cap in 2 rounds"
+
+
+def test_cycles_are_time_by_the_rounds_clock() -> None:
+    found = of([*ADMITTED, SHAPE, *(gpu_round(i) for i in range(20)), END], "sdp")
+    assert found.cycles == tuple(ns * 1980 // 1000 for ns in found.samples_ns)
+    assert of([*ADMITTED, SHAPE, *(timed(i) for i in range(20)), END], "sdp").cycles == ()
+
+
+def test_out_of_memory_in_a_round_ends_that_case_only() -> None:
+    late = {**timed(9), "order": ["sdp", "sdp@again"]}
+    late["samples_ns"] = {k: v for k, v in late["samples_ns"].items() if k != "V1"}
+    oom = {
+        **{"record": "case_end", "shape": "n64", "dtype": "float32", "backend": "V1"},
+        **{"status": "oom", "reason": "OutOfMemoryError: CUDA out of memory."},
+    }
+    records = [*ADMITTED, SHAPE, *(timed(i) for i in range(9)), oom, late, END]
+    ended = of(records, "V1")
+    assert (ended.status, len(ended.samples_ns)) == ("oom", 9)
+    assert ended.reason == "after 9 rounds: OutOfMemoryError: CUDA out of memory."
+    assert len(of(records, "sdp").samples_ns) == 10
+    compared = {c.b.rsplit("/", 1)[-1] for c in attn.evaluate(records, seed=1).compare}
+    assert compared == {"sdp@again"}
+
+
+def test_two_types_of_one_shape_are_compared_each_by_itself() -> None:
+    def half(record: RawRecord) -> RawRecord:
+        renamed = record.get("id", "").replace("float32", "float16")
+        return {**record, "dtype": "float16"} | ({"id": renamed} if renamed else {})
+
+    records = [*ADMITTED, SHAPE, *(timed(i) for i in range(20)), END]
+    both = attn.evaluate([*records, *map(half, records)], seed=1)
+    assert len(both.cases) == 6
+    assert {(c.a.split("/")[2], c.b.split("/")[2]) for c in both.compare} == {
+        ("float32", "float32"),
+        ("float16", "float16"),
+    }
+
+
+def test_ceilings_and_notes_reach_the_result() -> None:
+    header = {"record": "header", "notes": ["the GPU is in use by 2 other processes"]}
+    ceilings = {"dtype": "float16", "flops": 7e14, "bytes": 3e12, "exps": None, "source": "m"}
+    measured = attn.evaluate([header, {"record": "ceilings", **ceilings}], seed=1)
+    assert measured.notes == ["the GPU is in use by 2 other processes"]
+    assert [each.model_dump() for each in measured.ceilings] == [ceilings]
+
+
+def test_the_share_of_time_outside_the_calls_is_told() -> None:
+    found = of([*ADMITTED, SHAPE, *(timed(i) for i in range(20)), END], "V1")
+    assert found.shape["outside_share"] == 0.004
+
+
+def test_a_probe_that_ends_early_is_a_failure_and_keeps_its_records() -> None:
+    def killed(arguments: Any, _limit: float, code: dict[str, int]) -> Any:
+        assert arguments[0] == "attn"
+        yield {"record": "header"}
+        code["exit"] = 137
+
+    kept: list[RawRecord] = []
+    with pytest.raises(Failure, match="lack of memory"):
+        attn.measure(killed, Settings(1, 6, 10.0, quick=True), kept)
+    assert kept == [{"record": "header"}]
+
+
+def test_what_the_probe_runs_in_is_removed_when_measuring_stops() -> None:
+    """As after Ctrl-C, while the results so far are written."""
+    removed = []
+
+    def interrupted(_arguments: Any, _limit: float, _code: dict[str, int]) -> Any:
+        try:
+            yield {"record": "header"}
+        finally:
+            removed.append(True)
+
+    class Interrupting(list[RawRecord]):
+        def append(self, record: RawRecord) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        attn.measure(interrupted, Settings(1, 6, 10.0, quick=True), Interrupting())
+    assert stopped.traceback and removed == [True]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (Choice(shapes=("sd15-512-self-409",)), "Did you mean sd15-512-self-4096"),
+        (Choice(shapes=("sd16-*",)), "Known: sd15-512-self-4096, "),
+        (Choice(backends=("sdp", "sdp-flas")), "Did you mean sdp-flash. Known: sdp, "),
+        (Choice(shapes=("vae-*",), backends=("V1",)), "none of the chosen shapes knows"),
+        (Choice(dtypes=("float15",)), "Did you mean float16. Known: float16, bfloat16, float32"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_and_the_list(
+    choice: Choice, said: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        attn.checked(choice)
+    assert said.replace("16. K", "16? K").replace("flash. K", "flash? K") in refused.value.message

@@ -37,8 +37,24 @@ def test_the_file_has_the_fields_of_schema_v1_and_ends_with_its_digest() -> None
     assert content["schema"] == 1
     assert list(content) == [
         *("schema", "run_id", "utc", "git", "lock_sha256", "image_digest", "argv", "seed"),
-        *("host", "gpu", "sw", "flags", "cases", "compare", "sha256"),
+        *(
+            "host",
+            "gpu",
+            "sw",
+            "flags",
+            "cases",
+            "compare",
+            "ran_in",
+            "ceilings",
+            "notes",
+            "sha256",
+        ),
     ]
+
+
+def test_a_run_in_the_host_has_neither_lock_nor_image() -> None:
+    run = run_of().model_copy(update={"ran_in": "host", "lock_sha256": None, "image_digest": None})
+    assert schema.loads(schema.dumps(run), "run.json") == run
 
 
 def test_a_file_is_saved_and_loaded(tmp_path: Path) -> None:

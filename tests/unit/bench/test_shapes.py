@@ -1,4 +1,4 @@
-"""The attention calls of SD1.5 and the formulas of their cost, against published figures."""
+"""The attention calls of the models, and what each costs at least."""
 
 import subprocess
 import sys
@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.bench.probe import shapes
-
-H100 = "NVIDIA H100 80GB HBM3"
 
 
 def test_one_step_makes_32_attention_calls() -> None:
@@ -39,28 +37,28 @@ def test_cost_of_the_largest_call() -> None:
     assert largest.scores == 268_435_456
 
 
-@pytest.mark.parametrize(("side", "milliseconds"), [(512, 0.41), (768, 1.96)])
-def test_attention_floor_of_a_step_on_an_h100(side: int, milliseconds: float) -> None:
-    """The published floors of one step: 0.41 ms at 512x512, 1.96 ms at 768x768."""
-    total = 0.0
-    for shape in shapes.sd15(side):
-        floor = shapes.floor_seconds(shape, 2, H100)
-        assert floor is not None
-        total += shape.calls_per_step * floor[0]
-    assert total * 1e3 == pytest.approx(milliseconds, abs=0.005)
+def test_a_step_of_sdxl_makes_140_attention_calls_of_head_dim_64() -> None:
+    sdxl = shapes.unet("sdxl", 1024)
+    assert sum(shape.calls_per_step for shape in sdxl) == 140
+    assert {(s.n, s.h, s.calls_per_step) for s in sdxl} == {(4096, 10, 10), (1024, 20, 60)}
+    assert {s.d for s in sdxl} == {64}
 
 
-def test_at_head_dim_40_the_exponentials_bind() -> None:
-    """69 us for the exponentials of the 4096-token call, 43 us for its matrix products."""
-    floor = shapes.floor_seconds(shapes.sd15()[0], 2, H100)
-    assert floor is not None
-    assert floor[1] == "exps"
-    assert floor[0] * 1e6 == pytest.approx(69, abs=0.5)
+@pytest.mark.parametrize(("side", "tokens"), [(512, 4096), (768, 9216), (1024, 16384)])
+def test_the_vae_has_one_head_of_512_channels_and_one_image(side: int, tokens: int) -> None:
+    vae = shapes.vae(side)
+    assert (vae.b, vae.h, vae.n, vae.m, vae.d) == (1, 1, tokens, tokens, 512)
 
 
-@pytest.mark.parametrize(("gpu", "itemsize"), [(None, 4), ("NVIDIA A100-SXM4-80GB", 2), (H100, 4)])
-def test_no_floor_without_a_known_ceiling(gpu: str | None, itemsize: int) -> None:
-    assert shapes.floor_seconds(shapes.sd15()[0], itemsize, gpu) is None
+@pytest.mark.parametrize("images", [1, 2, 4, 8, 16])
+def test_guidance_doubles_the_batch(images: int) -> None:
+    assert {s.b for s in shapes.unet("sd15", 512, images)} == {2 * images}
+
+
+def test_long_prompts_change_cross_attention_alone() -> None:
+    usual, long = shapes.unet("sd15", 512), shapes.unet("sd15", 512, text_tokens=231)
+    for one, other in zip(usual, long, strict=True):
+        assert (other.m == 231) == ("cross" in one.name) == (one.name != other.name)
 
 
 @given(st.sampled_from(shapes.sd15()), st.integers(1, 2**29))
@@ -75,32 +73,20 @@ def test_scaling_keeps_tokens_and_head_dim_and_says_what_it_did(
     assert (scaled.name == shape.name) == same
 
 
-def test_on_a_cpu_only_the_largest_call_is_scaled_and_none_is_left_out() -> None:
-    chosen = shapes.chosen("cpu", quick=False)
-    assert len(chosen) == 8
-    assert [s.name for s in chosen if s.scaled] == ["sd15-512-self-4096-b1h2"]
-    assert chosen == tuple(sorted(chosen, key=lambda s: (s.scores, s.n)))
-
-
-def test_on_cuda_nothing_is_scaled() -> None:
-    assert sorted(s.name for s in shapes.chosen("cuda", quick=False)) == sorted(
-        s.name for s in shapes.sd15()
-    )
-    assert max(s.n for s in shapes.chosen("cuda", quick=True)) == 1024
-
-
-def test_the_budget_is_shared_out_whole() -> None:
-    shares = shapes.budget_shares(shapes.chosen("cpu", quick=False))
-    assert sum(shares) == pytest.approx(1)
-    assert shares == sorted(shares)
-    assert min(shares) > 0.03
+@given(st.sampled_from([512, 768, 1024]), st.integers(1, 2**29))
+def test_of_the_vae_queries_are_left_out(side: int, limit: int) -> None:
+    shape = shapes.vae(side)
+    scaled = shapes.scale(shape, limit)
+    assert (scaled.b, scaled.h, scaled.m, scaled.d) == (1, 1, shape.m, shape.d)
+    assert scaled.scores <= limit or scaled.n == 1
+    assert (scaled.scaled is None) == (scaled.n == shape.n)
 
 
 def test_what_needs_no_torch_imports_without_it() -> None:
     """The host reads these modules, and has no torch."""
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from scripts.bench.probe import image, records, rounds, shapes\n"
+        "from scripts.bench.probe import attn_plan, image, memory, nvml, records, roofline\n"
         "from scripts.bench.probe.__main__ import parser\n"
     )
     root = Path(__file__).parents[3]

@@ -1,14 +1,18 @@
 """Which suites `bench` runs, and that it starts nothing that they do not need."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.bench import __main__ as bench
+from scripts.bench import host
 from scripts.bench.options import parser
+from scripts.bench.probe.attn_plan import Choice
 from scripts.bench.replay import run as replay
-from scripts.workspace.errors import BadInput
+from scripts.bench.suite import Settings
+from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.model import Workspace, parse
 from scripts.workspace.paths import ROOT
 
@@ -87,3 +91,38 @@ def test_replay_may_stand_among_the_suites_of_every_run_and_has_no_seconds() -> 
     text = (ROOT / "workspace.toml").read_text()
     changed = text.replace('suites = ["attn"', 'suites = ["replay", "attn"')
     assert parse(changed, "workspace.toml").bench.suites[0] == "replay"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--suite", "image", "--in", "host"), "suite image does not run with --in host"),
+        (("--python", "python3"), "--python is of --in host"),
+        (("--quick", "--full"), "exclude each other"),
+        (("--suite", "replay", "--full"), "--full is of the suite attn"),
+        (("--suite", "attn", "--backend", "sdq"), "no backend 'sdq'"),
+        (("--in", "host", "--python", "/nowhere/python3"), "there is no Python /nowhere/python3"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_asked(
+    arguments: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        run(*arguments)
+
+
+def test_in_the_host_the_suites_that_run_there_are_measured_without_an_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither the image nor the engine is asked for (nothing_built would raise Needed)."""
+    monkeypatch.setattr(host, "interpreter", lambda given: Path(given))
+    asked: list[tuple[Path, Settings]] = []
+    monkeypatch.setitem(
+        bench.IN_HOST, "attn", lambda python, settings, into: asked.append((python, settings))
+    )
+    with pytest.raises(Failure, match="nothing could be measured"):
+        run("--in", "host", "--python", "/some/python", "--full", "--dtype", "float32")
+    ((python, settings),) = asked
+    assert python == Path("/some/python")
+    assert settings.attn == Choice("full", dtypes=("float32",))
+    assert not settings.exact

@@ -1,0 +1,135 @@
+"""What the driver counts about the GPU around each round, through nvidia-ml-py where it is there.
+
+Counters and constants are NVML's (nvml.h); times of clock events are in ns, energy in mJ, clocks in
+MHz. Nothing is ever set: clocks stay as they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Name in our records: the field's name in nvidia-ml-py after NVML_FI_DEV_CLOCKS_EVENT_REASON_.
+_COUNTERS = {
+    "sw_power_cap_ns": "SW_POWER_CAP",
+    "sync_boost_ns": "SYNC_BOOST",
+    "sw_thermal_slowdown_ns": "SW_THERM_SLOWDOWN",
+    "hw_thermal_slowdown_ns": "HW_THERM_SLOWDOWN",
+    "hw_power_brake_ns": "HW_POWER_BRAKE_SLOWDOWN",
+}
+_SLOWDOWNS = ("hw_thermal_slowdown_ns", "sw_thermal_slowdown_ns", "hw_power_brake_ns")
+_ACTIVE = {0x20: "sw thermal slowdown", 0x40: "hw thermal slowdown", 0x80: "hw power brake"}
+"""Bits of the reasons that hold at a moment, which drivers tell that do not count the time."""
+_SLOW = sum(_ACTIVE)
+_VALUES = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal"}
+"""Member of NVML's union of values by NVML_VALUE_TYPE_*."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at the GPU; None is what this driver or GPU does not tell.
+
+    `active` is the bit mask of the reasons for which clocks are low at this moment.
+    """
+
+    counters: Mapping[str, int] = field(default_factory=dict)
+    active: int = 0
+    energy_mj: int | None = None
+    sm_mhz: int | None = None
+    mem_mhz: int | None = None
+    temperature_c: int | None = None
+
+
+def between(before: Reading, after: Reading) -> dict[str, int]:
+    """What a round had: counters' differences (zeros left out), mean clocks, last temperature."""
+    made: dict[str, int] = {}
+    for name, value in after.counters.items():
+        if name in before.counters and value > before.counters[name]:
+            made[name] = value - before.counters[name]
+    if not after.counters and after.active & _SLOW:
+        made["active_slowdowns"] = after.active & _SLOW
+    if before.energy_mj is not None and after.energy_mj is not None:
+        made["energy_mj"] = after.energy_mj - before.energy_mj
+    for name in ("sm_mhz", "mem_mhz"):
+        ends = [getattr(reading, name) for reading in (before, after)]
+        if None not in ends:
+            made[name] = round(sum(ends) / 2)
+    if after.temperature_c is not None:
+        made["temperature_c"] = after.temperature_c
+    return made
+
+
+def slowdown(seen: Mapping[str, int]) -> str | None:
+    """Why a round must be discarded: heat or hardware lowered the clocks. None if it need not."""
+    found = [name.removesuffix("_ns").replace("_", " ") for name in _SLOWDOWNS if name in seen]
+    found += [name for bit, name in _ACTIVE.items() if seen.get("active_slowdowns", 0) & bit]
+    return " and ".join(found) or None
+
+
+def selector(visible: str | None) -> int | str:
+    """Which GPU is torch's first: an index, or the identifier, from CUDA_VISIBLE_DEVICES.
+
+    Indices are NVML's where CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    """
+    first = (visible or "0").split(",")[0].strip()
+    return int(first) if first.isdigit() else first
+
+
+class Watch:
+    """Reads one GPU. What it cannot tell is left out of the readings; it never raises."""
+
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        """Take the module pynvml, initialized, and one of its device handles."""
+        self._nvml, self._handle = nvml, handle
+
+    def read(self) -> Reading:
+        """Look once; it takes a fraction of a millisecond."""
+        nvml = self._nvml
+        return Reading(
+            counters=self._counters(),
+            active=self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0,
+            energy_mj=self._ask("nvmlDeviceGetTotalEnergyConsumption"),
+            sm_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            mem_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+            temperature_c=self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        )
+
+    def processes(self) -> int | None:
+        """Processes that compute on the GPU; before torch uses it, those are all others."""
+        found = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        return None if found is None else len(found)
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        call = getattr(self._nvml, function, None)
+        if call is None:  # an older nvidia-ml-py
+            return None
+        try:
+            return call(self._handle, *arguments)
+        except self._nvml.NVMLError:
+            return None
+
+    def _counters(self) -> dict[str, int]:
+        prefix = "NVML_FI_DEV_CLOCKS_EVENT_REASON_"
+        fields = {ours: getattr(self._nvml, prefix + end, None) for ours, end in _COUNTERS.items()}
+        known = {ours: number for ours, number in fields.items() if number is not None}
+        values = self._ask("nvmlDeviceGetFieldValues", list(known.values())) if known else None
+        return {
+            ours: int(getattr(value.value, _VALUES[value.valueType]))
+            for ours, value in zip(known, values or (), strict=False)
+            if value.nvmlReturn == 0 and value.valueType in _VALUES
+        }
+
+
+def watch(visible: str | None) -> tuple[Watch | None, str]:
+    """A watch on torch's first GPU, or None; and in words what is watched or why nothing is."""
+    try:
+        import pynvml
+    except ImportError as error:
+        return None, f"nvidia-ml-py is not installed ({error})"
+    which = selector(visible)
+    try:
+        pynvml.nvmlInit()
+        by_index = isinstance(which, int)
+        find = pynvml.nvmlDeviceGetHandleByIndex if by_index else pynvml.nvmlDeviceGetHandleByUUID
+        return Watch(pynvml, find(which)), f"NVML {pynvml.nvmlSystemGetNVMLVersion()}"
+    except pynvml.NVMLError as error:
+        return None, f"NVML does not answer ({error})"

@@ -52,7 +52,7 @@ def test_whole_networks_run_in_the_image_with_packages_that_it_does_not_hold(
     engine: Engine, image: BuildRecord, tmp_path: Path
 ) -> None:
     file = tmp_path / "run.json"
-    done = command("bench", "--suite=unet,vae", "--quick", f"--json={file}")
+    done = command("bench", "--suite=unet,vae", "--quick", "--budget=60", f"--json={file}")
     assert done.returncode == 0, done.stderr
     assert not containers(engine)
     run = schema.load(file)

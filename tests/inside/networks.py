@@ -57,7 +57,7 @@ def test_every_backend_agrees_with_float64_in_every_call_and_at_the_end(workload
 
 
 @pytest.mark.parametrize(
-    ("workload", "calls"), zip(SMALL, (32, 140, 1), strict=True), ids=("sd15", "sdxl", "vae")
+    ("workload", "calls"), list(zip(SMALL, (32, 140, 1), strict=True)), ids=("sd15", "sdxl", "vae")
 )
 def test_a_pass_makes_as_many_calls_of_attention_as_the_published_network(
     workload: Workload, calls: int
@@ -67,8 +67,8 @@ def test_a_pass_makes_as_many_calls_of_attention_as_the_published_network(
         found = probe("attention").survey(network, {})
     assert sum(found.calls.values()) == calls
     tokens = (workload.side // 8) ** 2
-    largest = found.calls_as_json()[0]
-    assert largest["n"] == largest["m"] == (tokens // 4 if workload.model is SDXL else tokens)
+    most = max(call["n"] for call in found.calls_as_json())
+    assert most == (tokens // 4 if workload.model is SDXL else tokens)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -15,7 +15,7 @@ from .backends import Backend
 from .networks import Network
 from .timing import between, mark
 
-SHARE_PASSES = {"cpu": 1, "cuda": 3}
+SHARE_PASSES = 3
 
 Shape = tuple[int, int, int, int, int]
 Arguments = tuple[Tensor, Tensor, Tensor, int]
@@ -104,13 +104,13 @@ class Stopwatch:
 
 
 def share(network: Network, backend: Backend, device: str) -> float:
-    """Part of a pass's time that is spent in the backend, from 0 to 1: the median of some passes.
+    """Part of a pass's time that is spent in the backend, from 0 to 1: the median of three passes.
 
     The projections before and after it, which all backends share, count as the network's. These
     passes are no samples: the marks cost time of their own.
     """
     shares = []
-    for _ in range(SHARE_PASSES[device]):
+    for _ in range(SHARE_PASSES):
         watch = Stopwatch(backend, device)
         before = mark(device)
         network.run(watch)

@@ -174,10 +174,15 @@ class _WorkloadRun:
         self, name: str, network: "Network", found: "Survey", warm_by: float, latest: float
     ) -> dict[str, Any]:
         """Check and warm up one backend: what its case holds beside its name."""
-        if time.monotonic() > latest:
-            return {"status": "discarded", "reason": TOO_LATE}
+        case: dict[str, Any]
         try:
-            case = self._measured(name, network, found, warm_by)
+            if name in found.refused:
+                status, reason = found.refused[name]
+                case = {"status": status, "reason": reason}
+            elif time.monotonic() > latest:
+                case = {"status": "discarded", "reason": TOO_LATE}
+            else:
+                case = self._measured(name, network, found, warm_by)
         except Exception as error:
             status, reason = parity.explain(error)
             case = {"status": status, "reason": reason}
@@ -193,9 +198,6 @@ class _WorkloadRun:
         """Raises whatever the backend does."""
         from .attention import share
 
-        if name in found.refused:
-            status, reason = found.refused[name]
-            return {"status": status, "reason": reason}
         assert found.largest is not None
         backend, dtype = self.backends[name], self.workload.dtype
         call = partial(network.run, backend)
@@ -210,13 +212,14 @@ class _WorkloadRun:
         if fault is not None:
             return {**case, "status": "discarded", "reason": fault, "disagrees": True}
         times = list(output.times_ns)
+        warm = timing.warm_up(call, times, warm_by, self.device)
         return {
             **case,
+            "warm": warm,
+            "warm_up_calls": len(times),
             "attention_share": share(network, backend, self.device),
             "peak_bytes": timing.peak_bytes(call, self.device),
             "resolved_kernel": kernels.resolved(partial(backend, *found.largest), self.device),
-            "warm": timing.warm_up(call, times, warm_by, self.device),
-            "warm_up_calls": len(times),
             "status": "ok",
             "reason": None,
         }

@@ -122,8 +122,8 @@ def test_what_is_foretold_is_what_happens(
     (megabytes,) = re.findall(r"about ([\d.,]+) MB", told.stdout)
     foretold = float(megabytes.replace(",", "")) * 1e6
     happened = sum(now.size or 0 for _, now in pairs if now.name in new)
-    # What comes or goes is counted as it is downloaded, and stored in another way; the program says it
-    # in hundredths of a megabyte.
+    # What comes or goes is counted as it is downloaded, and stored in another way; what is printed
+    # has hundredths of a megabyte.
     assert foretold == pytest.approx(happened, rel=0.25, abs=5_000)
 
 

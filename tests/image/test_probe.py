@@ -12,7 +12,16 @@ from scripts.workspace.model import load
 from scripts.workspace.paths import ROOT
 
 # pytest and what it imports, all of it Python alone; the image has none of it.
-PYTEST = ("_pytest", "exceptiongroup", "iniconfig", "packaging", "pluggy", "pygments", "pytest")
+PYTEST = (
+    "_pytest",
+    "exceptiongroup",
+    "iniconfig",
+    "packaging",
+    "pluggy",
+    "py",
+    "pygments",
+    "pytest",
+)
 FOLDER, PACKAGES = "/tests-inside", "/packages"
 
 
@@ -27,7 +36,11 @@ def test_the_networks_hold_what_is_said_of_them(
         # exceptiongroup is for Pythons before 3.11.
         if found := importlib.util.find_spec(name):
             assert found.origin is not None
-            shutil.copytree(Path(found.origin).parent, tmp_path / name)
+            origin = Path(found.origin)
+            if origin.name == "__init__.py":
+                shutil.copytree(origin.parent, tmp_path / name)
+            else:
+                shutil.copyfile(origin, tmp_path / origin.name)
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     workspace = load()

@@ -139,7 +139,8 @@ def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:
         by_backend = {identity.rsplit("/", 1)[-1]: identity for identity in samples}
         if REFERENCE in by_backend:
             again = by_backend.get(AGAIN)
-            pairs += stats.pairs_of(samples, by_backend[REFERENCE], again)
+            cycles = {case.id: case.cycles for case in made}
+            pairs += stats.pairs_of(samples, by_backend[REFERENCE], again, cycles)
     # The probe itself discards a case for one reason only: it disagrees with float64.
     measured.disagreements = [
         f"{r['id']}: {r['reason']}"

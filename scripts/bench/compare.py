@@ -113,7 +113,10 @@ def _sides(cases: Mapping[str, Case], timed: Sequence[str], seed: int) -> dict[s
         if name.endswith(AGAIN) and reference and _paired(reference, again):
             floor = stats.log_ratio(reference.samples_ns, again.samples_ns, seed)
             floors[_shape(name)] = floor
-    return {name: stats.Side(cases[name].samples_ns, floors.get(_shape(name))) for name in timed}
+    return {
+        name: stats.Side(cases[name].samples_ns, floors.get(_shape(name)), cases[name].cycles)
+        for name in timed
+    }
 
 
 def _paired(a: Case, b: Case) -> bool:

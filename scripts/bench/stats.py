@@ -44,7 +44,8 @@ class Estimate:
 class Pair:
     """Cases `a` and `b` that ran in the same rounds; `again` is the A/A pair's second run of a.
 
-    Samples are in ns; position i of each belongs to round i.
+    Samples are in ns; position i of each belongs to round i. Cycles, where a GPU told its clock,
+    are those of the same samples.
     """
 
     a: str
@@ -52,6 +53,8 @@ class Pair:
     a_ns: Sequence[int]
     b_ns: Sequence[int]
     again_ns: Sequence[int] | None
+    a_cycles: Sequence[int] = ()
+    b_cycles: Sequence[int] = ()
 
 
 def median(samples: Sequence[float], seed: int = 0) -> Estimate:
@@ -181,7 +184,10 @@ def _shift(a: Floats, b: Floats, axis: int = -1) -> Any:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is known of ln(b/a) before several are judged together; `margin` counts as none."""
+    """What is known of ln(b/a) before several are judged together; `margin` counts as none.
+
+    `cycles` is the same in cycles of the GPU's clock, where they are known.
+    """
 
     a: str
     b: str
@@ -189,6 +195,15 @@ class Difference:
     margin: float
     p: float
     enough: bool
+    cycles: Estimate | None = None
+
+    def verdict(self, q: float) -> VerdictName:
+        """The verdict on the times, if cycles have the same: a clock that moved is no change."""
+        if not self.enough:
+            return "INCONCLUSIVE"
+        word = verdict(self.interval, self.margin, q)
+        held = self.cycles is None or verdict(self.cycles, self.margin, q) == word
+        return word if held else "INCONCLUSIVE"
 
 
 def judge(differences: Sequence[Difference]) -> list[Comparison]:
@@ -208,7 +223,7 @@ def _judged(found: Difference, q: float) -> Comparison:
         ci=(math.exp(interval.low), math.exp(interval.high)),
         p=found.p,
         q=q,
-        verdict=verdict(interval, found.margin, q) if found.enough else "INCONCLUSIVE",
+        verdict=found.verdict(q),
         smallest=math.expm1(found.margin + (interval.high - interval.low) / 2),
     )
 
@@ -227,6 +242,9 @@ def compare(pairs: Sequence[Pair], seed: int = 0) -> list[Comparison]:
                 margin=margin_with_floor(None if pair.again_ns is None else floors[pair.a]),
                 p=p_value(pair.a_ns, pair.b_ns),
                 enough=len(pair.a_ns) >= LEAST_ROUNDS,
+                cycles=log_ratio(pair.a_cycles, pair.b_cycles, seed)
+                if pair.a_cycles and pair.b_cycles
+                else None,
             )
             for pair in pairs
         ]
@@ -235,10 +253,14 @@ def compare(pairs: Sequence[Pair], seed: int = 0) -> list[Comparison]:
 
 @dataclass(frozen=True)
 class Side:
-    """A case in one of two runs: samples in ns, and what ln(again/a) of the run's A/A pair was."""
+    """A case in one of two runs: samples in ns, and what ln(again/a) of the run's A/A pair was.
+
+    `cycles` are those of the samples, where a GPU told its clock.
+    """
 
     taken_ns: Sequence[int]
     floor: Estimate | None
+    cycles: Sequence[int] = ()
 
 
 def between(name: str, before: Side, after: Side, seed: int = 0) -> Difference:
@@ -255,19 +277,34 @@ def between(name: str, before: Side, after: Side, seed: int = 0) -> Difference:
         # Mann and Whitney's test of two samples that are not paired.
         p=float(stats.mannwhitneyu(a_ns, b_ns).pvalue),
         enough=min(len(a_ns), len(b_ns)) >= LEAST_ROUNDS,
+        cycles=apart(before.cycles, after.cycles, seed) if before.cycles and after.cycles else None,
     )
 
 
-def pairs_of(samples: Mapping[str, Sequence[int]], a: str, again: str | None) -> list[Pair]:
+def pairs_of(
+    samples: Mapping[str, Sequence[int]],
+    a: str,
+    again: str | None,
+    cycles: Mapping[str, Sequence[int]] | None = None,
+) -> list[Pair]:
     """`a` against every other case of the same rounds; fewer than two rounds say nothing.
 
-    The A/A pair itself is held against the plain margin.
+    The A/A pair itself is held against the plain margin. `cycles` are those of the samples.
     """
     if a not in samples or len(samples[a]) < 2:
         return []
     repeat = samples.get(again) if again is not None else None
+    known = cycles or {}
     return [
-        Pair(a, b, samples[a], taken, None if b == again else repeat)
+        Pair(
+            a,
+            b,
+            samples[a],
+            taken,
+            None if b == again else repeat,
+            known.get(a, ()),
+            known.get(b, ()),
+        )
         for b, taken in samples.items()
         if b != a
     ]

@@ -173,6 +173,18 @@ def test_many_comparisons_of_nothing_raise_q() -> None:
     assert [entry.q for entry in found if entry.q < 0.05] == []
 
 
+@pytest.mark.parametrize(
+    ("cycles", "word"), [(1.10, "SLOWER"), (1.0, "INCONCLUSIVE"), (0.9, "INCONCLUSIVE")]
+)
+def test_what_is_slower_because_the_clock_fell_is_no_change(cycles: float, word: str) -> None:
+    a = [1_000_000 + 10 * i for i in range(20)]
+    slower, counted = ([int(factor * value) for value in a] for factor in (1.1, cycles))
+    pair = stats.Pair("a", "b", a, slower, None, a, counted)
+    assert stats.compare([pair])[0].verdict == word
+    sides = stats.Side(a, None, a), stats.Side(slower, None, counted)
+    assert stats.judge([stats.between("case", *sides)])[0].verdict == word
+
+
 def test_pairs_hold_every_case_against_the_reference() -> None:
     samples = {"sdp": [1, 2], "V1": [3, 4], "sdp@again": [1, 2]}
     pairs = {pair.b: pair for pair in stats.pairs_of(samples, "sdp", "sdp@again")}

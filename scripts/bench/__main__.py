@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import attn, host, image, networks, packages, schema, table
+from scripts.bench import attn, host, image, networks, packages, probing, schema, table
 from scripts.bench.compare import compared
 from scripts.bench.exports import formats
 from scripts.bench.probe.attn_plan import Choice, SizeName
+from scripts.bench.probing import Probe
 from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
@@ -44,8 +45,10 @@ SUITES: dict[MeasuredSuite, Suite] = {
     "image": Suite(image.run, image.evaluate),
 }
 # Those that run without an image, too.
-IN_HOST: dict[SuiteName, Callable[[Path, Settings, list[RawRecord]], None]] = {
-    "attn": attn.run_in_host
+IN_HOST: dict[SuiteName, Callable[[Probe, Settings, list[RawRecord]], None]] = {
+    "attn": attn.measure,
+    "unet": partial(networks.measure, "unet"),
+    "vae": partial(networks.measure, "vae"),
 }
 
 
@@ -123,7 +126,7 @@ def _measure(
                 SUITES[name].run(client, record.image, settings[name], records[name])
         elif python is not None:
             for name in suites:
-                IN_HOST[name](python, settings[name], records[name])
+                IN_HOST[name](probing.in_host(python), settings[name], records[name])
     finally:
         # Also on Ctrl-C and on a failure: what was measured until then is kept.
         measured = {name: SUITES[name].evaluate(records[name], args.seed) for name in suites}
@@ -146,7 +149,9 @@ def _settings(args: argparse.Namespace, workspace: Workspace, suite: MeasuredSui
         rounds=QUICK_ROUNDS if args.quick else bench.rounds,
         budget_s=args.budget or (QUICK_BUDGET_S if args.quick else bench.budget_s[suite]),
         quick=args.quick,
-        packages=packages.installed(workspace, profile) if suite in ("unet", "vae") else None,
+        packages=packages.installed(workspace, profile)
+        if suite in ("unet", "vae") and args.where == "image"
+        else None,
         exact=bool(args.budget or args.quick),
         attn=_choice(args),
     )
@@ -172,7 +177,8 @@ def _check(args: argparse.Namespace, chosen: Sequence[SuiteName]) -> None:
     if args.where == "host":
         for name in chosen:
             if name not in IN_HOST:
-                raise BadInput(f"suite {name} does not run with --in host; attn does.")
+                known = ", ".join(IN_HOST)
+                raise BadInput(f"suite {name} does not run with --in host; these do: {known}.")
     given = {name for name in ("full", "shape", "backend", "dtype", "cold") if getattr(args, name)}
     if given and "attn" not in chosen:
         raise BadInput(f"--{min(given)} is of the suite attn, which was not chosen.")

@@ -1,13 +1,11 @@
 """Suite `attn`: runs the probe and turns its records into cases."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 import docker
 
-from scripts.bench import container, host, stats
+from scripts.bench import probing, stats
 from scripts.bench.probe.attn_plan import (
     AGAIN,
     BACKENDS,
@@ -20,16 +18,11 @@ from scripts.bench.probe.attn_plan import (
     known_shapes,
     most_seconds,
 )
+from scripts.bench.probing import Probe
 from scripts.bench.schema import Case, Ceilings, Discarded, Status
 from scripts.bench.suite import Measured, RawRecord, Settings
-from scripts.workspace.errors import BadInput, Failure
+from scripts.workspace.errors import BadInput
 from scripts.workspace.model import nearest
-
-# The container's start and the import of torch, beside the measurements themselves.
-GRACE_S = 300.0
-
-Probe = Callable[[Sequence[str], float, dict[str, int]], Generator[RawRecord, None, None]]
-"""Runs the probe with arguments for so many seconds at most, and tells its exit code."""
 
 
 def checked(choice: Choice) -> Choice:
@@ -70,30 +63,11 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: list[
 
     Raises Failure where the probe ended by itself before it was done.
     """
-
-    def probe(
-        arguments: Sequence[str], limit_s: float, code: dict[str, int]
-    ) -> Generator[RawRecord, None, None]:
-        command = [container.PYTHON, "-m", "probe", *arguments]
-        with container.created(client, image, command=command) as made:
-            yield from container.run_probe(made, limit_s, code)
-
-    measure(probe, settings, into)
-
-
-def run_in_host(python: Path, settings: Settings, into: list[RawRecord]) -> None:
-    """Measure in a Python of this machine, as `run` does in the image."""
-
-    def probe(
-        arguments: Sequence[str], limit_s: float, code: dict[str, int]
-    ) -> Generator[RawRecord, None, None]:
-        return host.run_probe(python, arguments, limit_s, code)
-
-    measure(probe, settings, into)
+    measure(probing.in_image(client, image), settings, into)
 
 
 def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
-    """Run the probe wherever `probe` does. Raises Failure where it ended before it was done."""
+    """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
     choice = settings.attn
     arguments = ["attn", "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
     arguments += ["--budget", str(settings.budget_s), "--size", choice.size]
@@ -102,18 +76,7 @@ def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
     arguments += ["--cold"] if choice.cold else []
     arguments += ["--exact"] if settings.exact else []
     most = settings.budget_s if settings.exact else most_seconds(choice, settings.budget_s)
-    code: dict[str, int] = {}
-    # Closed at once on Ctrl-C, too: the container or the process ends with the records.
-    with closing(probe(arguments, most + GRACE_S, code)) as records:
-        for record in records:
-            into.append(record)
-    if code.get("exit") != 0 or not into or into[-1]["record"] != "final":
-        exit_code = code.get("exit")
-        killed = " (a kill, most often for lack of memory)" if exit_code in (137, -9) else ""
-        raise Failure(
-            f"suite attn ended early: its probe exited with {exit_code}{killed}.",
-            hint="What it had measured is kept; its messages are above.",
-        )
+    probing.collect(probe, arguments, most, into)
 
 
 def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:

@@ -35,7 +35,7 @@ def parser() -> Parser:
         choices=("image", "host"),
         default="image",
         help="measure in the image (default), or in a Python of this machine, without an image: "
-        "suite attn only",
+        "the suites attn, unet and vae",
     )
     made.add_argument(
         "--python",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.bench import __main__ as bench
-from scripts.bench import host
+from scripts.bench import host, probing
 from scripts.bench.options import parser
 from scripts.bench.probe.attn_plan import Choice
 from scripts.bench.replay import run as replay
@@ -116,13 +116,14 @@ def test_in_the_host_the_suites_that_run_there_are_measured_without_an_image(
 ) -> None:
     """Neither the image nor the engine is asked for (nothing_built would raise Needed)."""
     monkeypatch.setattr(host, "interpreter", lambda given: Path(given))
-    asked: list[tuple[Path, Settings]] = []
+    monkeypatch.setattr(probing, "in_host", lambda python: python)
+    asked: list[tuple[object, Settings]] = []
     monkeypatch.setitem(
-        bench.IN_HOST, "attn", lambda python, settings, into: asked.append((python, settings))
+        bench.IN_HOST, "attn", lambda probe, settings, into: asked.append((probe, settings))
     )
     with pytest.raises(Failure, match="nothing could be measured"):
         run("--in", "host", "--python", "/some/python", "--full", "--dtype", "float32")
-    ((python, settings),) = asked
-    assert python == Path("/some/python")
+    ((probe, settings),) = asked
+    assert probe == Path("/some/python")
     assert settings.attn == Choice("full", dtypes=("float32",))
     assert not settings.exact

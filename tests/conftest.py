@@ -1,5 +1,6 @@
 """Fixtures of every kind of test: the engine and the built image, started on first use."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,10 @@ from tests.support.registry import Registry, running
 # How long an example takes says nothing of the code on a machine that does other things beside.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+# A shell starts what runs in its background with SIGINT ignored, and so would be what the tests
+# start and stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from scripts.bench import attn, host, image, networks, packages, probing, schema, table
+from scripts.bench.ab import run as ab
 from scripts.bench.compare import compared
 from scripts.bench.exports import formats
 from scripts.bench.probe.attn_plan import Choice, SizeName
@@ -63,6 +64,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     workspace = load()
     workspace.profile(args.profile)
+    if args.ab:
+        ab.run(args, workspace, _choice(args))
+        return 0
     chosen = _suites(args.suite.split(",") if args.suite else _usual(args, workspace.bench))
     _check(args, chosen)
     if args.without and REPLAY not in chosen:

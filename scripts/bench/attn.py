@@ -69,14 +69,19 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: list[
 def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
     """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
     choice = settings.attn
-    arguments = ["attn", "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
-    arguments += ["--budget", str(settings.budget_s), "--size", choice.size]
-    arguments += ["--shape", ",".join(choice.shapes), "--backend", ",".join(choice.backends)]
-    arguments += ["--dtype", ",".join(choice.dtypes)]
-    arguments += ["--cold"] if choice.cold else []
-    arguments += ["--exact"] if settings.exact else []
     most = settings.budget_s if settings.exact else most_seconds(choice, settings.budget_s)
-    probing.collect(probe, arguments, most, into)
+    probing.collect(probe, arguments(settings), most, into)
+
+
+def arguments(settings: Settings) -> list[str]:
+    """Return what the probe is told."""
+    choice = settings.attn
+    told = ["attn", "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
+    told += ["--budget", str(settings.budget_s), "--size", choice.size]
+    told += ["--shape", ",".join(choice.shapes), "--backend", ",".join(choice.backends)]
+    told += ["--dtype", ",".join(choice.dtypes)]
+    told += ["--cold"] if choice.cold else []
+    return told + (["--exact"] if settings.exact else [])
 
 
 def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:

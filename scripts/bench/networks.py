@@ -30,10 +30,14 @@ def run(
 
 def measure(suite: SuiteName, probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
     """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
-    arguments = [suite, "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
-    arguments += ["--budget", str(settings.budget_s)]
-    arguments += ["--quick"] if settings.quick else []
-    probing.collect(probe, arguments, settings.budget_s, into)
+    probing.collect(probe, arguments(suite, settings), settings.budget_s, into)
+
+
+def arguments(suite: SuiteName, settings: Settings) -> list[str]:
+    """Return what the probe is told."""
+    told = [suite, "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
+    told += ["--budget", str(settings.budget_s)]
+    return told + (["--quick"] if settings.quick else [])
 
 
 def evaluate(suite: SuiteName, records: Iterable[RawRecord], seed: int) -> Measured:

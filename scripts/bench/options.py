@@ -65,6 +65,13 @@ def parser() -> Parser:
         metavar=("BEFORE", "AFTER"),
         help="measure nothing: the verdict on each case that two result files have in common",
     )
+    made.add_argument(
+        "--ab",
+        nargs=2,
+        metavar=("LOCK_A", "LOCK_B"),
+        help="measure two locks of the webui environment in turns, in environments of their own on "
+        "this machine: attn (default), unet, vae; a lock is a file, COMMIT:PATH or COMMIT",
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     made.add_argument(
         "--record",

@@ -51,8 +51,11 @@ def show(run: Run, to: Console) -> None:
     )
 
 
-def show_changes(found: Compared, to: Console) -> None:
-    """Print what became of each case of two runs, and what else the runs were not alike in."""
+def show_changes(found: Compared, to: Console, margin: float = stats.MARGIN_APART) -> None:
+    """Print what became of each case of two runs, and what else the runs were not alike in.
+
+    `margin` is what counts as no difference.
+    """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     made.add_column("case", overflow="fold")
     for title in ("before ms", "after ms", "ratio", "smallest"):
@@ -76,7 +79,7 @@ def show_changes(found: Compared, to: Console) -> None:
     if found.differences:
         to.print(escape(f"The runs differ in: {', '.join(found.differences)}."))
     to.print(
-        f"Two runs of one thing differ by up to {stats.MARGIN_APART:.0%}: less is called SAME. "
+        f"A difference of less than {margin:.0%} is called SAME. "
         "`smallest` is the least change that these samples could show."
     )
 

@@ -105,7 +105,7 @@ def installed(trial: Trial, progress: Progress) -> Iterator[Path]:
         count = f"{trial.name}: {len(packages)} packages"
         progress(f"{count} to install{f', {size / 1e6:,.0f} MB unless cached' if size else ''}.")
         with _timed(progress, f"{count} installed by hash"):
-            _install(trial, environment, python)
+            fill(trial, environment)
         yield python
 
 
@@ -131,7 +131,13 @@ def _uv(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([find_uv_bin(), *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
-def _install(trial: Trial, environment: Path, python: Path) -> None:
+def fill(trial: Trial, environment: Path) -> None:
+    """Make an environment with what the locks of a trial hold, by hash, and nothing else.
+
+    Raises CheckFailed when a package cannot be installed as it is locked, Failure when the registry
+    is away or the disk full; what is there of the environment then is of no use.
+    """
+    python = environment / "bin" / "python"
     for arguments in (
         ["venv", "--quiet", "--no-python-downloads", f"--python={trial.python}", str(environment)],
         [

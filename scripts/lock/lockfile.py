@@ -45,7 +45,11 @@ def read(path: Path) -> Lockfile:
     """Read a lockfile; raises BadInput when it is missing or was edited by hand."""
     if not path.exists():
         raise BadInput(f"{shown(path)} is missing.", hint="Run ./nox -s lock")
-    text = path.read_bytes().decode(errors="replace")
+    return parse(path, path.read_bytes().decode(errors="replace"))
+
+
+def parse(path: Path, text: str) -> Lockfile:
+    """Return the lockfile that `text` is; raises BadInput when it was edited by hand."""
     header, _, rest = text.partition(f"\n{DIGEST}")
     body = rest.partition("\n")[2]
     fields = [line.partition(" = ") for line in header.split("\n") if line.startswith(INPUT)]

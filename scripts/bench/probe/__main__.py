@@ -30,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
     vae = commands.add_parser("vae", help="time decodes of whole networks")
     for each in (unet, vae):
         each.add_argument("--quick", action="store_true")
+    for each in (attn, unet, vae):
+        each.add_argument("--paced", action="store_true", help="go on as lines on stdin allow")
     commands.add_parser("header", help="what this machine and its software are")
     same = commands.add_parser("parity", help="does every backend agree with float64?")
     ready = commands.add_parser("ready", help="wait for a first image")
@@ -100,17 +102,20 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.
     from . import agreement, attn, attn_job, device, forward
+    from .paced import Pace
 
     if args.command == "header":
         emitter.emit("header", device.header())
         return 0
+    # The check `parity` has no rounds.
+    pace = Pace(emitter.emit) if getattr(args, "paced", False) else None
     if args.command == "attn":
         choice = Choice(args.size, args.shape, args.backend, args.dtype, args.cold)
-        settings = attn_job.Settings(args.seed, args.rounds, args.budget, args.exact, choice)
+        settings = attn_job.Settings(args.seed, args.rounds, args.budget, args.exact, choice, pace)
         attn.run(settings, emitter, started)
         return 0
     if args.command in ("unet", "vae"):
-        plan = forward.Settings(args.seed, args.rounds, args.budget, args.quick)
+        plan = forward.Settings(args.seed, args.rounds, args.budget, args.quick, pace)
         forward.run(args.command, plan, emitter, started)
         return 0
     faults = agreement.check(args.seed)

@@ -40,17 +40,25 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
         {**head, "suite": "attn", "device": device, "seed": settings.seed, "notes": notes},
     )
     if device == "cpu":
-        memory.limit_to_free()
+        memory.limit_to_free(processes=2 if settings.pace else 1)
     with torch.inference_mode():
         gpu = head["gpu"]["name"] if head["gpu"] else None
         dtypes = dict.fromkeys(job.dtype for job in plan)
-        known = {dtype: _ceilings(device, dtype, gpu, emitter) for dtype in dtypes}
+        known = {
+            # Another process may be at work meanwhile: ceilings would be too low.
+            dtype: None if settings.pace else _ceilings(device, dtype, gpu, emitter)
+            for dtype in dtypes
+        }
         evict = attn_timing.evictor(device) if choice.cold else None
         place = Place(device, settings, emitter, watch, known, evict)
         shares = budget_shares(plan, device)
         end = started + total
         for index, job in enumerate(plan):
             left = max(end - time.monotonic(), 0.0) * shares[index] / sum(shares[index:])
+            if settings.pace:  # the time that goes by is not this run's own
+                if not settings.pace.allows("shape"):
+                    break
+                left = total * shares[index]
             progress(f"attn {index + 1}/{len(plan)} {job.shape.name} {job.dtype}: {left:.0f} s")
             latest = end - (1 - OVERDRAFT) * total * sum(shares[index + 1 :])
             JobRun(job, place, left, latest).run()

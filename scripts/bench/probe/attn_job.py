@@ -11,6 +11,7 @@ import torch
 from . import attn_timing, kernels, nvml, parity, rounds
 from .attn_backends import Call, prepared
 from .attn_plan import AGAIN, REFERENCE, Choice, Device, Job
+from .paced import Pace
 from .records import Emitter, progress
 from .roofline import Ceilings, floor_seconds
 
@@ -24,6 +25,7 @@ class Settings:
     """How a run is done.
 
     `base_s` is the budget of the default size on a CPU, in seconds; with `exact` that of this run.
+    With a `pace` rounds are run as that allows, and the budget is for warming up alone.
     """
 
     seed: int
@@ -31,6 +33,7 @@ class Settings:
     base_s: float
     exact: bool
     choice: Choice
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True)
@@ -154,12 +157,14 @@ class JobRun:
     def _rounds(self, admitted: dict[str, Call], calls: int) -> None:
         """Time all admitted backends in rounds; emit each round when it is done."""
         least, seed = self.place.settings.least_rounds, self.place.settings.seed
+        pace = self.place.settings.pace
         samples: dict[str, list[int]] = {name: [] for name in admitted}
         widths: dict[str, float] = {}
         index = kept = 0
-        inside = 0.0
+        inside = spent = 0.0
         begun = time.monotonic()
-        while admitted:
+        while admitted and (pace is None or pace.allows("round")):
+            start = time.monotonic()
             order = rounds.order(list(admitted), seed, self.job.shape.name, index)
             taken, seconds, seen = self._round(order, admitted, calls)
             inside += seconds
@@ -170,9 +175,10 @@ class JobRun:
                 kept += 1
                 samples = {name: [*samples[name], taken[name].device_ns] for name in taken}
                 widths = _widths(samples)
-            if rounds.is_precise(widths, kept, least) or self._time_is_over(begun, index, kept):
+            over = rounds.is_precise(widths, kept, least) or self._time_is_over(begun, index, kept)
+            spent += time.monotonic() - start
+            if pace is None and over:
                 break
-        spent = time.monotonic() - begun
         reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths.items()}
         self.emit(
             "shape_end",

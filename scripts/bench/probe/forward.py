@@ -18,6 +18,7 @@ from torch import Tensor
 from . import device as machine
 from . import kernels, parity, schedule, timing
 from .backends import BACKENDS, Backend
+from .paced import Pace
 from .records import Emitter, progress
 from .schedule import AGAIN, Schedule
 from .workloads import SuiteName, Workload, chosen
@@ -49,12 +50,16 @@ TOO_LATE = "the time was over before this case was checked"
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is done; times in seconds."""
+    """How a run is done; times in seconds.
+
+    With a `pace` rounds are run as that allows, and the budget is for warming up alone.
+    """
 
     seed: int
     least_rounds: int
     budget_s: float
     quick: bool
+    pace: Pace | None = None
 
 
 def sdp_3d(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -88,6 +93,13 @@ def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) 
     end = started + settings.budget_s
     with torch.inference_mode():
         for index, workload in enumerate(workloads):
+            if settings.pace:
+                if not settings.pace.allows("shape"):
+                    break
+                now = time.monotonic()  # what went by until now is not this run's own time
+                due = now + settings.budget_s / len(workloads)
+                _WorkloadRun(workload, device, settings, emitter).run(due, float("inf"))
+                continue
             now, left = time.monotonic(), len(workloads) - index
             due = now + max(end - now, 0.0) / left
             latest = end - (1 - OVERDRAFT) * settings.budget_s * (left - 1) / len(workloads)
@@ -129,7 +141,8 @@ class _WorkloadRun:
                 if case["status"] == "ok":
                     admitted[each] = partial(timing.sample, call, 1, self.device)
         if admitted:
-            plan = Schedule(self.settings.seed, self.settings.least_rounds, due, latest)
+            least, pace = self.settings.least_rounds, self.settings.pace
+            plan = Schedule(self.settings.seed, least, due, latest, pace)
             schedule.run(admitted, self.reference, self.workload.key, plan, self.emitter.emit)
 
     def _prepare(self) -> "tuple[Network, Survey]":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import rounds
+from .paced import Pace
 
 AGAIN = "@again"
 """Ends the name of the reference's second run in every round: the A/A pair."""
@@ -21,6 +22,8 @@ Emit = Callable[[str, Mapping[str, Any]], None]
 class Schedule:
     """When to stop; `due` and `latest` are moments of time.monotonic() in seconds.
 
+    With a `pace` that alone says so.
+
     A round that would end after `due` is not begun, unless fewer than `least_rounds` were done:
     these may go on until `latest`.
     """
@@ -29,6 +32,7 @@ class Schedule:
     least_rounds: int
     due: float
     latest: float
+    pace: Pace | None = None
 
 
 def run(
@@ -39,10 +43,12 @@ def run(
     A case gives its time on the device and on the host, in ns. `key` is what the records call the
     set of cases. The first round is run whatever the time.
     """
+    pace = schedule.pace
     samples: dict[str, list[int]] = {name: [] for name in cases}
+    widths: dict[str, float] = {}
     begun = time.monotonic()
     done = 0
-    while True:
+    while pace is None or pace.allows("round"):
         order = rounds.order(list(cases), schedule.seed, key, done)
         taken = {name: cases[name]() for name in order}
         for name, (device_ns, _) in taken.items():
@@ -58,8 +64,9 @@ def run(
             },
         )
         widths = half_widths(samples, reference)
-        if rounds.is_precise(widths, done, schedule.least_rounds) or _is_over(
-            begun, done, schedule
+        if pace is None and (
+            rounds.is_precise(widths, done, schedule.least_rounds)
+            or _is_over(begun, done, schedule)
         ):
             break
     least = schedule.least_rounds

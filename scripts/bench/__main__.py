@@ -56,6 +56,9 @@ IN_HOST: dict[SuiteName, Callable[[Probe, Settings, list[RawRecord]], None]] = {
 def main(args: argparse.Namespace) -> int:
     """Run the chosen suites, or use stored runs; return the exit code."""
     exports = formats.wanted(args.export)
+    if args.ab:
+        ab.run(args, load(), _choice(args))
+        return 0
     if args.compare:
         _compare(args)
         return 0
@@ -64,9 +67,6 @@ def main(args: argparse.Namespace) -> int:
         return 0
     workspace = load()
     workspace.profile(args.profile)
-    if args.ab:
-        ab.run(args, workspace, _choice(args))
-        return 0
     chosen = _suites(args.suite.split(",") if args.suite else _usual(args, workspace.bench))
     _check(args, chosen)
     if args.without and REPLAY not in chosen:

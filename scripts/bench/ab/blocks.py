@@ -58,18 +58,23 @@ def mean(values: Sequence[float]) -> Estimate:
     value = float(np.mean(values))
     if len(values) < 2:
         return Estimate(value, -math.inf, math.inf)
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(distributions.t.ppf((1 + stats.CONFIDENCE) / 2, len(values) - 1)) * error
+    half = _standard_error(values) * float(
+        distributions.t.ppf((1 + stats.CONFIDENCE) / 2, len(values) - 1)
+    )
     return Estimate(value, value - half, value + half)
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 def p_value(values: Sequence[float]) -> float:
     """Student's one-sample test against no difference, two-sided; 1 for a single value."""
     if len(values) < 2 or not any(values):
         return 1.0
-    if np.ptp(values) == 0:
-        return 0.0
-    return float(distributions.ttest_1samp(values, 0.0).pvalue)
+    error = _standard_error(values)
+    away = abs(float(np.mean(values)))
+    return 2 * float(distributions.t.sf(away / error, len(values) - 1)) if error else 0.0
 
 
 def difference(case: str, blocks: Sequence[Block]) -> Difference:

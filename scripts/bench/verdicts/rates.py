@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from itertools import product
+from itertools import islice, product
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table
 
 from scripts.bench import stats
-from scripts.bench.ab.blocks import Block, difference, is_precise
+from scripts.bench.ab.blocks import LEAST_PAIRS, MOST_PAIRS, Block, difference, is_precise
 from scripts.bench.schema import VerdictName
 from scripts.bench.verdicts.simulate import NOISES, pairs, session
 
@@ -83,11 +83,13 @@ def two_runs(ratio: float, noise: str, least_rounds: int, seed: int) -> VerdictN
 def two_locks(ratio: float, noise: str, least_rounds: int, seed: int) -> VerdictName:
     """The verdict of an A/B session, of which the second lock takes `ratio` times as long.
 
-    Its rounds are as many as its pairs of processes have; the session ends by itself, or with
-    `MOST_PAIRS`: a short budget would only take fewer.
+    It ends by itself, or after a number of pairs that is drawn: the budget may be any. A pair has
+    its own number of rounds, whatever `least_rounds` says.
     """
+    rng = np.random.default_rng(seed)
+    most = int(rng.integers(LEAST_PAIRS, MOST_PAIRS, endpoint=True))
     blocks: list[Block] = []
-    for block in pairs(np.random.default_rng(seed), ratio, NOISES[noise], PROCESS):
+    for block in islice(pairs(rng, ratio, NOISES[noise], PROCESS), most):
         blocks.append(block)
         if is_precise({"case": blocks}):
             break

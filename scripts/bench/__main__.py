@@ -18,6 +18,9 @@ from scripts.bench.probing import Probe
 from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
 from scripts.bench.suite import Measured, RawRecord, Settings, Suite
+from scripts.bench.tracking import run as tracking
+from scripts.bench.tracking import turns
+from scripts.bench.tracking.gate import Interleave, Plan
 from scripts.bench.verdicts import run as verdicts
 from scripts.build.engine import ensure
 from scripts.build.image import built
@@ -36,9 +39,9 @@ VERDICTS: Final = "verdicts"
 # Arguments that say what to measure, or where to write it.
 MEASURING = (
     *("suite", "quick", "full", "shape", "backend", "dtype", "cold", "python"),
-    *("budget", "json", "record", "without"),
+    *("budget", "json", "without"),
 )
-RECORDED: Final = {REPLAY, REBUILD, VERDICTS}
+UNMEASURED: Final = {REPLAY, REBUILD, VERDICTS}
 SUITES: dict[MeasuredSuite, Suite] = {
     "attn": Suite(attn.run, attn.evaluate),
     "unet": Suite(partial(networks.run, "unet"), partial(networks.evaluate, "unet")),
@@ -62,18 +65,26 @@ def main(args: argparse.Namespace) -> int:
     if args.compare:
         _compare(args)
         return 0
+    if args.history is not None:
+        _refuse(args, "--history", (*MEASURING, "of", "export", "gate"))
+        tracking.history(args.history, write=args.record)
+        return 0
     if args.of:
-        _export(args, exports)
+        _stored(args, exports)
         return 0
     workspace = load()
     workspace.profile(args.profile)
+    plan = _plan(args) if args.gate else None
     chosen = _suites(args.suite.split(",") if args.suite else _usual(args, workspace.bench))
     _check(args, chosen)
     if args.without and REPLAY not in chosen:
         raise BadInput("--without is of the suite replay, which was not chosen.")
-    if args.record and not RECORDED & set(chosen):
-        raise BadInput("--record is of the suites replay, rebuild and verdicts; none was chosen.")
-    if exports and not set(chosen) - RECORDED:
+    if args.record and args.quick and set(chosen) - UNMEASURED:
+        raise BadInput(
+            "--quick is a glance: what it measures cannot be recorded.",
+            hint="Leave out --quick, or --record.",
+        )
+    if exports and not set(chosen) - UNMEASURED:
         raise BadInput("--export is of the suites that measure an image; none was chosen.")
     # These ask for no image that is there.
     if REPLAY in chosen:
@@ -85,7 +96,11 @@ def main(args: argparse.Namespace) -> int:
     if measured := [
         name for name in chosen if name != REPLAY and name != REBUILD and name != VERDICTS
     ]:
-        _measure(args, workspace, measured, exports)
+        result = _measure(args, workspace, measured, exports)
+        if args.record:
+            tracking.keep(result)
+        if plan is not None:
+            tracking.judge(plan, result, args.seed, _in_turns(args))
     return 0
 
 
@@ -96,17 +111,60 @@ def _refuse(args: argparse.Namespace, chosen: str, names: Sequence[str]) -> None
 
 
 def _compare(args: argparse.Namespace) -> None:
-    _refuse(args, "--compare", (*MEASURING, "of", "export"))
+    _refuse(args, "--compare", (*MEASURING, "of", "export", "record", "gate", "history"))
     before, after = (schema.load(path) for path in args.compare)
     table.show_changes(compared(before, after, args.seed), table.console())
 
 
-def _export(args: argparse.Namespace, exports: Sequence[formats.Export]) -> None:
-    """Export the runs of --of. Raises BadInput where that is all that was not asked for."""
-    _refuse(args, "--of", MEASURING)
-    if not exports:
-        raise BadInput("--of says what to export, and --export FORMAT=FILE is missing.")
-    formats.write(exports, [schema.load(path) for path in args.of])
+def _stored(args: argparse.Namespace, exports: Sequence[formats.Export]) -> None:
+    """Export, record or judge the runs of --of. Raises BadInput where none of it was asked for."""
+    # A gate may measure in its second session.
+    of_gate = ("suite", "full", "budget") if args.gate else ()
+    _refuse(args, "--of", [name for name in MEASURING if name not in of_gate])
+    if not (exports or args.record or args.gate):
+        raise BadInput(
+            "--of says which runs, and not what to do with them.",
+            hint="Add --export FORMAT=FILE, --record or --gate.",
+        )
+    runs = [schema.load(path) for path in args.of]
+    if args.gate and (args.record or len(runs) > 1):
+        raise BadInput("--gate takes one run, and records it by itself if that is faster.")
+    formats.write(exports, runs)
+    for stored in runs if args.record else ():
+        tracking.keep(stored)
+    if args.gate:
+        (only,) = runs
+        tracking.judge(tracking.plan(_names(args), only), only, args.seed, _in_turns(args))
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """What --gate holds the run against; the suites and their place become those of the plan.
+
+    Raises BadInput where this device has no such baseline, or for what asks for another run.
+    """
+    if args.quick or args.record:
+        raise BadInput(
+            f"--gate does not go with {'--quick' if args.quick else '--record'}.",
+            hint="It measures as the baseline was, and records by itself what is faster.",
+        )
+    plan = tracking.plan(_names(args))
+    if args.where == "host" and plan.where != "host":
+        raise BadInput(
+            "the baseline was measured in the image, and --in host is elsewhere.",
+            hint="Leave out --in host.",
+        )
+    args.suite, args.where = ",".join(plan.baselines), plan.where
+    return plan
+
+
+def _names(args: argparse.Namespace) -> list[SuiteName]:
+    """The suites of --suite, if it was given."""
+    return _suites(args.suite.split(",")) if args.suite else []
+
+
+def _in_turns(args: argparse.Namespace) -> Interleave:
+    """A second session as long as the first was for a suite, with the same seed."""
+    return partial(turns.interleaved, seed=args.seed, budget_s=args.budget, full=args.full)
 
 
 def _measure(
@@ -114,8 +172,8 @@ def _measure(
     workspace: Workspace,
     suites: Sequence[MeasuredSuite],
     exports: Sequence[formats.Export],
-) -> None:
-    """Measure in the image or in the host, write the result and print it.
+) -> schema.Run:
+    """Measure in the image or in the host, write the result, print and return it.
 
     Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
     """
@@ -143,6 +201,7 @@ def _measure(
         raise CheckFailed(f"these cases were not timed:\n{lines}")
     if result is None or not any(case.status == "ok" for case in result.cases):
         raise Failure("nothing could be measured.", hint="The reasons are above.")
+    return result
 
 
 def _settings(args: argparse.Namespace, workspace: Workspace, suite: MeasuredSuite) -> Settings:

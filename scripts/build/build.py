@@ -34,6 +34,7 @@ from scripts.build.record import (
     stamp,
 )
 from scripts.build.retry import patiently
+from scripts.lock.lockfile import digest_of_all
 from scripts.lock.pins import entries
 from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.files import exclusive, require_space, write_atomic
@@ -289,10 +290,7 @@ def _version(engine: Engine) -> str:
 
 
 def _lock_digest() -> str:
-    seen = hashlib.sha256()
-    for path in sorted(LOCKFILES.iterdir()):
-        seen.update(path.name.encode() + b"\0" + path.read_bytes())
-    return seen.hexdigest()
+    return digest_of_all({path.name: path.read_bytes() for path in LOCKFILES.iterdir()})
 
 
 def _before(name: str) -> BuildRecord | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,12 +15,12 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from scripts.lock import importer
-from scripts.lock.lockfile import Pin, pins, read
+from scripts.lock.lockfile import Pin, digest, pins, read
 from scripts.lock.resolve import BUILD, job
 from scripts.lock.uv import unreachable
 from scripts.lock.verify import interpreter
 from scripts.workspace.errors import CheckFailed, Failure
-from scripts.workspace.files import require_space
+from scripts.workspace.files import exclusive, require_space
 from scripts.workspace.model import Target, Workspace
 from scripts.workspace.paths import LOCKFILES, ROOT, WORKSPACE
 
@@ -107,6 +108,28 @@ def installed(trial: Trial, progress: Progress) -> Iterator[Path]:
         with _timed(progress, f"{count} installed by hash"):
             fill(trial, environment)
         yield python
+
+
+def kept(trial: Trial, folder: Path, progress: Progress) -> Path:
+    """Install the locks of a trial once, to stay; return the path of the environment's Python.
+
+    It lies below `folder`, named by what the locks hold and which Python it is of; what other locks
+    left there goes. Raises what `installed` raises.
+    """
+    parts = [trial.python, *(lock.read_text() for lock in trial.locks)]
+    key = digest("\0".join(parts)).removeprefix("sha256:")[:16]
+    environment = folder / key
+    python = environment / "bin" / "python"
+    with exclusive(folder / "lock", f"installing {trial.name}"):
+        # A link to a Python that was removed since does not exist.
+        if python.exists():
+            return python
+        with installed(trial, progress) as made:
+            for old in folder.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+            made.parents[1].rename(environment)
+    return python
 
 
 def _python(target: Target) -> str:

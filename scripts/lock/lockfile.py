@@ -41,6 +41,14 @@ def digest(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_of_all(files: Mapping[str, bytes]) -> str:
+    """Return one SHA-256 over all lockfiles, by their names: what a build was made from."""
+    seen = hashlib.sha256()
+    for name in sorted(files):
+        seen.update(name.encode() + b"\0" + files[name])
+    return seen.hexdigest()
+
+
 def read(path: Path) -> Lockfile:
     """Read a lockfile; raises BadInput when it is missing or was edited by hand."""
     if not path.exists():

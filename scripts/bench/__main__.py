@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from scripts.bench import attn, host, image, networks, packages, probing, schema, table
+from scripts.bench.advise import run as advise
 from scripts.bench.compare import compared
 from scripts.bench.exports import formats
 from scripts.bench.probe.attn_plan import Choice, SizeName
@@ -58,6 +59,10 @@ def main(args: argparse.Namespace) -> int:
     if args.compare:
         _compare(args)
         return 0
+    if args.advise:
+        _refuse(args, "--advise", (*MEASURING, "export"))
+        advise.run(load(), args.of, table.console())
+        return 0
     if args.of:
         _export(args, exports)
         return 0
@@ -92,7 +97,7 @@ def _refuse(args: argparse.Namespace, chosen: str, names: Sequence[str]) -> None
 
 
 def _compare(args: argparse.Namespace) -> None:
-    _refuse(args, "--compare", (*MEASURING, "of", "export"))
+    _refuse(args, "--compare", (*MEASURING, "of", "export", "advise"))
     before, after = (schema.load(path) for path in args.compare)
     table.show_changes(compared(before, after, args.seed), table.console())
 

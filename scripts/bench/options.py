@@ -65,6 +65,12 @@ def parser() -> Parser:
         metavar=("BEFORE", "AFTER"),
         help="measure nothing: the verdict on each case that two result files have in common",
     )
+    made.add_argument(
+        "--advise",
+        action="store_true",
+        help="measure nothing: the attention option that stored runs speak for, by device, size "
+        'and batch, and what attention = "auto" makes of them (with --of, of these runs alone)',
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     made.add_argument(
         "--record",
@@ -86,7 +92,7 @@ def parser() -> Parser:
         nargs="+",
         default=[],
         metavar="RUN.json",
-        help="export stored runs and measure nothing; otava alone takes several",
+        help="export stored runs (otava alone takes several), or advise by them; measure nothing",
     )
     attn = made.add_argument_group("of the suite attn")
     attn.add_argument(

@@ -155,7 +155,6 @@ class JobRun:
         """Time all admitted backends in rounds; emit each round when it is done."""
         least, seed = self.place.settings.least_rounds, self.place.settings.seed
         samples: dict[str, list[int]] = {name: [] for name in admitted}
-        widths: dict[str, float] = {}
         index = kept = 0
         inside = 0.0
         begun = time.monotonic()
@@ -168,11 +167,15 @@ class JobRun:
             self.emit("round", {**self.key, **_round_record(order, taken, seen, why)})
             if why is None and taken:
                 kept += 1
-                samples = {name: [*samples[name], taken[name].device_ns] for name in taken}
-                widths = _widths(samples)
-            if rounds.is_precise(widths, kept, least) or self._time_is_over(begun, index, kept):
+                samples = {name: samples[name] for name in taken}
+                for name, each in taken.items():
+                    samples[name].append(each.device_ns)
+            # Not before: it takes time between the rounds, and more with each.
+            enough = kept >= least and rounds.is_precise(_widths(samples), kept, least)
+            if enough or self._time_is_over(begun, index, kept):
                 break
         spent = time.monotonic() - begun
+        widths = _widths(samples) if kept else {}
         reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths.items()}
         self.emit(
             "shape_end",
@@ -180,7 +183,7 @@ class JobRun:
                 **self.key,
                 "rounds": kept,
                 "reasons": reasons,
-                "outside_share": round(max(0.0, 1 - inside / spent), 6) if spent else 0.0,
+                "outside_share": rounds.outside_share(inside, spent),
             },
         )
 

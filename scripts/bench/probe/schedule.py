@@ -41,10 +41,15 @@ def run(
     """
     samples: dict[str, list[int]] = {name: [] for name in cases}
     begun = time.monotonic()
+    inside = 0.0
     done = 0
     while True:
         order = rounds.order(list(cases), schedule.seed, key, done)
-        taken = {name: cases[name]() for name in order}
+        taken: dict[str, tuple[int, int]] = {}
+        for name in order:
+            start = time.monotonic()
+            taken[name] = cases[name]()
+            inside += time.monotonic() - start
         for name, (device_ns, _) in taken.items():
             samples[name].append(device_ns)
         done += 1
@@ -57,14 +62,15 @@ def run(
                 "host_ns": {name: host_ns for name, (_, host_ns) in taken.items()},
             },
         )
-        widths = half_widths(samples, reference)
-        if rounds.is_precise(widths, done, schedule.least_rounds) or _is_over(
-            begun, done, schedule
-        ):
+        least = schedule.least_rounds
+        enough = done >= least and rounds.is_precise(half_widths(samples, reference), done, least)
+        if enough or _is_over(begun, done, schedule):
             break
-    least = schedule.least_rounds
+    outside = rounds.outside_share(inside, time.monotonic() - begun)
+    widths = half_widths(samples, reference)
     reasons = {name: rounds.shortfall(width, done, least) for name, width in widths.items()}
-    emit("shape_end", {"shape": key, "rounds": done, "reasons": reasons})
+    end = {"shape": key, "rounds": done, "reasons": reasons, "outside_share": outside}
+    emit("shape_end", end)
 
 
 def half_widths(samples: Mapping[str, Sequence[int]], reference: str) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Final, get_args
 
 from scripts.bench import attn, host, image, networks, packages, probing, schema, table
 from scripts.bench.ab import run as ab
+from scripts.bench.advise import run as advise
 from scripts.bench.compare import compared
 from scripts.bench.exports import formats
 from scripts.bench.probe.attn_plan import Choice, SizeName
@@ -66,8 +67,12 @@ def main(args: argparse.Namespace) -> int:
         _compare(args)
         return 0
     if args.history is not None:
-        _refuse(args, "--history", (*MEASURING, "of", "export", "gate"))
+        _refuse(args, "--history", (*MEASURING, "of", "export", "gate", "advise"))
         tracking.history(args.history, write=args.record)
+        return 0
+    if args.advise:
+        _refuse(args, "--advise", (*MEASURING, "export", "record", "gate"))
+        advise.run(load(), args.of, table.console())
         return 0
     if args.of:
         _stored(args, exports)
@@ -111,7 +116,7 @@ def _refuse(args: argparse.Namespace, chosen: str, names: Sequence[str]) -> None
 
 
 def _compare(args: argparse.Namespace) -> None:
-    _refuse(args, "--compare", (*MEASURING, "of", "export", "record", "gate", "history"))
+    _refuse(args, "--compare", (*MEASURING, "of", "export", "record", "gate", "history", "advise"))
     before, after = (schema.load(path) for path in args.compare)
     table.show_changes(compared(before, after, args.seed), table.console())
 

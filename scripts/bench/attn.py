@@ -226,6 +226,8 @@ def _outcome(
         told.append(f"{len(rounds) - len(kept)} rounds discarded")
     if capped := sum("sw_power_cap_ns" in r["nvml"] for r in kept):
         told.append(f"power cap in {capped} rounds")
+    if shared := sum("other_processes" in r["nvml"] for r in kept):
+        told.append(f"others used the GPU in {shared} rounds")
     return "ok", "; ".join(filter(None, told)) or None
 
 

@@ -28,6 +28,8 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
         rounds = [r for r in records if r["record"] == "round" and r["shape"] == key]
         described = shapes.get(key, {"name": key}).items()
         shape = {name: value for name, value in described if name not in ("record", "key")}
+        if key in ends and "outside_share" in ends[key]:
+            shape["outside_share"] = ends[key]["outside_share"]
         made = {
             _backend(case): _case(suite, case, shape, rounds, ends.get(key))
             for case in cases

@@ -74,6 +74,12 @@ def parser() -> Parser:
         help="measure two locks of the webui environment in turns, in environments of their own on "
         "this machine: attn (default), unet, vae; a lock is a file, COMMIT:PATH or COMMIT",
     )
+    made.add_argument(
+        "--advise",
+        action="store_true",
+        help="measure nothing: the attention option that stored runs speak for, by device, size "
+        'and batch, and what attention = "auto" makes of them (with --of, of these runs alone)',
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     made.add_argument(
         "--record",
@@ -113,8 +119,8 @@ def parser() -> Parser:
         nargs="+",
         default=[],
         metavar="RUN.json",
-        help="measure nothing: export stored runs (otava alone takes several), --record them, or "
-        "--gate one",
+        help="measure nothing: export stored runs (otava alone takes several), --record them, "
+        "--gate one, or --advise by them",
     )
     attn = made.add_argument_group("of the suite attn")
     attn.add_argument(

@@ -1,6 +1,7 @@
 """Results as tables for a person: one per shape, every backend a row."""
 
 import math
+import statistics
 from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 
@@ -44,6 +45,8 @@ def show(run: Run, to: Console) -> None:
     )
     for note in run.notes:
         to.print(escape(f"Note: {note}."))
+    if outside := _outside(run.cases):
+        to.print(outside)
     to.print(
         "Ratios are times over the reference's, Hodges-Lehmann with a 95 % interval; "
         f"{_AGAIN} is the reference once more, the session's noise. "
@@ -86,6 +89,16 @@ def show_changes(found: Compared, to: Console, margin: float = stats.MARGIN_APAR
 
 def _smallest(found: Comparison) -> str:
     return "-" if found.smallest is None else f"{found.smallest:.1%}"
+
+
+def _outside(cases: Iterable[Case]) -> str:
+    """What of the rounds' time the harness took for itself; empty where that was not counted."""
+    shapes = {(case.suite, case.shape.get("name"), case.dtype): case.shape for case in cases}
+    shares = [each["outside_share"] for each in shapes.values() if "outside_share" in each]
+    if not shares:
+        return ""
+    middle, most = statistics.median(shares), max(shares)
+    return f"Of the rounds' time {middle:.1%} was outside the measured calls (at most {most:.1%})."
 
 
 def _missing(cases: Iterable[Case]) -> Iterable[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from docker.errors import ImageNotFound
 from rich.console import Console
 
+from scripts.bench.advise import auto
 from scripts.build import bake, buildx, contexts
 from scripts.build import recipe as recipes
 from scripts.build.engine import Engine
@@ -108,6 +109,7 @@ def build(
             layers=found,
             steps=tuple(_step_records(steps)),
             logs=logs,
+            attention=auto.resolved(workspace, name).told(),
         )
         save(record)
         return record, True

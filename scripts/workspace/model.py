@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scripts.workspace.errors import BadInput
 from scripts.workspace.paths import ROOT, shown
 
-Attention = Literal[
-    "auto",
+# A launch option each, which the web UI has; `auto` is the one that measurements advise.
+Optimization = Literal[
     "xformers",
     "sdp",
     "sdp-no-mem",
@@ -26,6 +26,7 @@ Attention = Literal[
     "doggettx",
     "none",
 ]
+Attention = Literal["auto", Optimization]
 # A TOML array becomes a tuple: strict mode would ask for a tuple, which TOML has not.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 # The measured ones measure an image for some seconds. replay asks the package registry alone, and

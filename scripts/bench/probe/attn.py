@@ -12,6 +12,7 @@ On a CPU a call has returned when it is done, so host time and sample are the sa
 import os
 import time
 from dataclasses import asdict
+from functools import partial
 
 import torch
 
@@ -66,7 +67,7 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
 
 
 def _notes(device: Device) -> tuple[nvml.Watch | None, list[str]]:
-    """The watch on the GPU, and what a reader must know; asked before torch uses the GPU."""
+    """The watch on the GPU, and what a reader must know; it is torch's first use of the GPU."""
     notes = []
     runtime = cuda12.preload(torch.version.cuda)
     if runtime is not None:
@@ -75,9 +76,8 @@ def _notes(device: Device) -> tuple[nvml.Watch | None, list[str]]:
     if device == "cuda":
         watch, what = nvml.watch(os.environ.get("CUDA_VISIBLE_DEVICES"))
         notes.append(what)
-        others = watch.processes() if watch is not None else None
-        if others:
-            notes.append(f"the GPU is in use by {others} other processes")
+        if watch is not None:
+            notes += watch.begin(partial(torch.zeros, 1, device=device))
     for note in notes:
         progress(f"attn: {note}")
     return watch, notes

@@ -159,7 +159,6 @@ class JobRun:
         least, seed = self.place.settings.least_rounds, self.place.settings.seed
         pace = self.place.settings.pace
         samples: dict[str, list[int]] = {name: [] for name in admitted}
-        widths: dict[str, float] = {}
         index = kept = 0
         inside = spent = 0.0
         begun = time.monotonic()
@@ -173,12 +172,18 @@ class JobRun:
             self.emit("round", {**self.key, **_round_record(order, taken, seen, why)})
             if why is None and taken:
                 kept += 1
-                samples = {name: [*samples[name], taken[name].device_ns] for name in taken}
-                widths = _widths(samples)
-            over = rounds.is_precise(widths, kept, least) or self._time_is_over(begun, index, kept)
+                samples = {name: samples[name] for name in taken}
+                for name, each in taken.items():
+                    samples[name].append(each.device_ns)
+            # Precision not before the least rounds: looking takes time, and more with each.
+            over = pace is None and (
+                (kept >= least and rounds.is_precise(_widths(samples), kept, least))
+                or self._time_is_over(begun, index, kept)
+            )
             spent += time.monotonic() - start
-            if pace is None and over:
+            if over:
                 break
+        widths = _widths(samples) if kept else {}
         reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths.items()}
         self.emit(
             "shape_end",
@@ -186,7 +191,7 @@ class JobRun:
                 **self.key,
                 "rounds": kept,
                 "reasons": reasons,
-                "outside_share": round(max(0.0, 1 - inside / spent), 6) if spent else 0.0,
+                "outside_share": rounds.outside_share(inside, spent),
             },
         )
 

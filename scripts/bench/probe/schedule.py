@@ -43,14 +43,19 @@ def run(
     A case gives its time on the device and on the host, in ns. `key` is what the records call the
     set of cases. The first round is run whatever the time.
     """
-    pace = schedule.pace
+    pace, least = schedule.pace, schedule.least_rounds
     samples: dict[str, list[int]] = {name: [] for name in cases}
-    widths: dict[str, float] = {}
     begun = time.monotonic()
+    inside = spent = 0.0
     done = 0
     while pace is None or pace.allows("round"):
+        started = time.monotonic()
         order = rounds.order(list(cases), schedule.seed, key, done)
-        taken = {name: cases[name]() for name in order}
+        taken: dict[str, tuple[int, int]] = {}
+        for name in order:
+            start = time.monotonic()
+            taken[name] = cases[name]()
+            inside += time.monotonic() - start
         for name, (device_ns, _) in taken.items():
             samples[name].append(device_ns)
         done += 1
@@ -63,15 +68,18 @@ def run(
                 "host_ns": {name: host_ns for name, (_, host_ns) in taken.items()},
             },
         )
-        widths = half_widths(samples, reference)
-        if pace is None and (
-            rounds.is_precise(widths, done, schedule.least_rounds)
+        over = pace is None and (
+            (done >= least and rounds.is_precise(half_widths(samples, reference), done, least))
             or _is_over(begun, done, schedule)
-        ):
+        )
+        spent += time.monotonic() - started
+        if over:
             break
-    least = schedule.least_rounds
+    outside = rounds.outside_share(inside, spent)
+    widths = half_widths(samples, reference) if done else {}
     reasons = {name: rounds.shortfall(width, done, least) for name, width in widths.items()}
-    emit("shape_end", {"shape": key, "rounds": done, "reasons": reasons})
+    end = {"shape": key, "rounds": done, "reasons": reasons, "outside_share": outside}
+    emit("shape_end", end)
 
 
 def half_widths(samples: Mapping[str, Sequence[int]], reference: str) -> dict[str, float]:

@@ -17,6 +17,7 @@ _LEVELS = {
     "sdxl": ((2, 10, 64, 10), (4, 20, 64, 60)),
 }
 """(reduction of the latent's side, heads, head_dim, calls of each kind in one step) by U-Net."""
+UNETS = tuple(_LEVELS)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def timed(index: int, names: tuple[str, ...], slowest: str) -> dict[str, Any]:
     }
 
 
-END = {"record": "shape_end", "shape": KEY, "rounds": 20, "reasons": {}}
+END = {"record": "shape_end", "shape": KEY, "rounds": 20, "reasons": {}, "outside_share": 0.004}
 UNET = ("sdp", "naive", "sdp@again")
 ROUNDS = [timed(index, UNET, "naive") for index in range(20)]
 WHOLE: list[dict[str, Any]] = [HEADER, SHAPE, *(case(name) for name in UNET), *ROUNDS, END]
@@ -126,6 +126,11 @@ def test_two_types_of_one_size_stay_apart() -> None:
             record["dtype"] = "float16"
     measured = networks.evaluate("unet", [*WHOLE, *other[:-11]], seed=1)
     assert [len(each.samples_ns) for each in measured.cases] == [20] * 3 + [10] * 3
+
+
+def test_the_share_of_time_outside_the_calls_is_told() -> None:
+    measured = networks.evaluate("unet", WHOLE, seed=1)
+    assert {each.shape["outside_share"] for each in measured.cases} == {0.004}
 
 
 def test_the_table_has_iterations_memory_and_the_share_of_attention() -> None:

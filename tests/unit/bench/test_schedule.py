@@ -50,6 +50,21 @@ def run(
 THREE = {"sdp": 1.0, "V1": 2.0, "sdp@again": 1.0}
 
 
+def test_what_passes_outside_the_calls_is_told_as_a_share(clock: Clock) -> None:
+    """A round's calls take 4 s, and to write its record takes another."""
+    ends: list[Mapping[str, Any]] = []
+
+    def emit(record: str, fields: Mapping[str, Any]) -> None:
+        if record == "round":
+            clock.now += 1
+        else:
+            ends.append(fields)
+
+    cases = {name: partial(clock.take, taken) for name, taken in THREE.items()}
+    schedule.run(cases, "sdp", "n64", Schedule(1, 6, due=200, latest=200), emit)
+    assert ends[0]["outside_share"] == pytest.approx(0.2)
+
+
 def test_rounds_end_when_all_ratios_are_known_and_enough_were_run(clock: Clock) -> None:
     *rounds, end = run(clock, THREE, due=1000, latest=1000)
     assert len(rounds) == 6

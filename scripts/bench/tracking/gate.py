@@ -166,8 +166,9 @@ def confirm(held: Sequence[Held], interleave: Interleave, root: Path = ROOT) -> 
 
 
 def _untimed(case: str, missing: Sequence[str]) -> str:
-    why = next((line for line in missing if line.startswith(f"{case}: ")), None)
-    return f"{why or case}; the second session did not time it"
+    """Why the second session has no verdict on a case, in its own words if it has some."""
+    said = (line for line in missing if line.startswith(f"{case}: "))
+    return next(said, f"{case}: the second session did not time it")
 
 
 def both_locks(held: Held, suite: str, root: Path = ROOT) -> tuple[Webui, Webui]:

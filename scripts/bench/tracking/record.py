@@ -1,7 +1,7 @@
 """Recording: a run that was measured becomes part of its device's history."""
 
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from scripts.bench import schema
@@ -41,6 +41,7 @@ def record(
     its id.
     """
     refuse(run)
+    run = _portable(run)
     device = device_of(run, root)
     path = device.path(run.run_id)
     if path.exists() and schema.load(path) != run:
@@ -52,6 +53,17 @@ def record(
             baseline[suite] = run.run_id
     files = {path: schema.dumps(run), device.baselines: baseline_text(baseline)}
     return device, _written(files)
+
+
+def _portable(run: Run) -> Run:
+    """The run without the folders of whoever measured it: files in `argv` keep their names."""
+    return run.model_copy(update={"argv": tuple(_named(argument) for argument in run.argv)})
+
+
+def _named(argument: str) -> str:
+    option, sign, value = argument.rpartition("=")
+    path = PurePosixPath(value)
+    return f"{option}{sign}{path.name}" if path.is_absolute() else argument
 
 
 def rewrite_changes(

@@ -31,8 +31,8 @@ def keep(run: Run, instead: Sequence[MeasuredSuite] = ()) -> None:
             "bench: note: files differed from the commit when this was measured. If lockfiles "
             "did, no gate can confirm anything against this run until they are committed."
         )
-    _wrote(record.rewrite_changes(device, ROOT))
     say(f"bench: to keep it: git add {shown(device.folder)}, and commit")
+    _wrote(record.rewrite_changes(device, ROOT))
 
 
 def _wrote(files: Iterable[Path]) -> None:

@@ -193,6 +193,14 @@ def test_what_others_cannot_be_held_against_is_not_recorded(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_folder_of_whoever_measured_is_recorded(tmp_path: Path) -> None:
+    argv = ("--in", "host", "--python", "/home/me/bin/python", "--export", "otava=/home/me/a.csv")
+    device, _ = record(timed_run(argv=argv), tmp_path)
+    (run,) = device.runs()
+    assert run.argv == ("--in", "host", "--python", "python", "--export", "otava=a.csv")
+    assert record(timed_run(argv=argv), tmp_path)[1] == []
+
+
 def test_another_run_of_an_id_that_is_recorded_is_refused(tmp_path: Path) -> None:
     record(timed_run(1), tmp_path)
     with pytest.raises(BadInput, match="holds another run of that id"):

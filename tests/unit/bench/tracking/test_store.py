@@ -177,6 +177,15 @@ def test_a_suite_of_which_nothing_was_timed_has_no_baseline(tmp_path: Path) -> N
     assert device.baseline == {"attn": run.run_id}
 
 
+def test_a_suite_of_too_few_rounds_to_conclude_anything_has_no_baseline(tmp_path: Path) -> None:
+    few = case_of("unet/x/float32/sdp", *[10**7] * 5, suite="unet")
+    run = timed_run()
+    run = run.model_copy(update={"cases": (*run.cases, few)})
+    device, _ = record(run, tmp_path)
+    assert device.baseline == {"attn": run.run_id}
+    assert device.runs() == [run]
+
+
 @pytest.mark.parametrize(
     ("run", "said"),
     [

@@ -15,7 +15,10 @@ from scripts.workspace.model import Workspace
 
 QUICK_BUDGET_S = 120.0
 # What says something of another kind of run.
-OTHERS = ("compare", "of", "export", "json", "record", "python", "full", "without")
+OTHERS = (
+    *("compare", "of", "export", "json", "record", "python", "full", "without"),
+    *("gate", "history", "advise"),
+)
 
 
 def run(args: argparse.Namespace, workspace: Workspace, choice: Choice) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from scripts.bench.compare import AGAIN, Change, Compared, compared
+from scripts.bench.compare import AGAIN, Change, Compared, compared, obstacles
 from scripts.bench.schema import Run
 from scripts.bench.tracking import locks
 from scripts.bench.tracking.causes import because
@@ -14,6 +14,9 @@ from scripts.bench.tracking.store import Device
 from scripts.workspace.errors import BadInput, Failure, Inconclusive
 from scripts.workspace.model import MeasuredSuite
 from scripts.workspace.paths import ROOT, shown
+
+SEEN_NOTHING = "the gate has seen nothing."
+LONGER = "Measure on a quieter machine, or for longer: --budget SECONDS"
 
 Interleave = Callable[[Webui, Webui, Collection[str]], Compared]
 """Measures cases of one suite with two locks in turns, the baseline's first.
@@ -79,7 +82,7 @@ class Held:
     @property
     def lost(self) -> list[str]:
         """Cases that the baseline timed and the new run could not, with the reason."""
-        timed = {case.id for case in self.before.cases if case.status == "ok"}
+        timed = _timed(self.before)
         return [
             f"{case.id}: {case.status}: {case.reason}"
             for case in self.after.cases
@@ -90,7 +93,8 @@ class Held:
 def hold(plan: Plan, run: Run, seed: int = 0) -> list[Held]:
     """Hold each suite of a run against its baseline.
 
-    Raises BadInput where they may not be compared, or have no case in common.
+    Raises BadInput where they may not be compared or have no case in common, and Inconclusive where
+    they have, but not twice timed in both.
     """
     held = []
     for run_id in dict.fromkeys(before.run_id for before in plan.baselines.values()):
@@ -99,6 +103,11 @@ def hold(plan: Plan, run: Run, seed: int = 0) -> list[Held]:
         try:
             found = compared(before, after, seed)
         except BadInput as error:
+            if not list(obstacles(before, after)) and _timed(before) & _timed(after):
+                raise Inconclusive(
+                    f"no case was timed twice, as in baseline {run_id}: {SEEN_NOTHING}",
+                    hint=LONGER,
+                ) from None
             raise BadInput(
                 f"baseline {run_id} of {', '.join(suites)}: {error.message}",
                 hint=f"Measure as the baseline was. To make the new run the baseline, delete its "
@@ -106,6 +115,10 @@ def hold(plan: Plan, run: Run, seed: int = 0) -> list[Held]:
             ) from None
         held.append(Held(before, after, suites, found))
     return held
+
+
+def _timed(run: Run) -> set[str]:
+    return {case.id for case in run.cases if case.status == "ok"}
 
 
 def _only(run: Run, suites: Collection[str]) -> Run:
@@ -166,8 +179,9 @@ def confirm(held: Sequence[Held], interleave: Interleave, root: Path = ROOT) -> 
 
 
 def _untimed(case: str, missing: Sequence[str]) -> str:
-    why = next((line for line in missing if line.startswith(f"{case}: ")), None)
-    return f"{why or case}; the second session did not time it"
+    """Why the second session has no verdict on a case, in its own words if it has some."""
+    said = (line for line in missing if line.startswith(f"{case}: "))
+    return next(said, f"{case}: the second session did not time it")
 
 
 def both_locks(held: Held, suite: str, root: Path = ROOT) -> tuple[Webui, Webui]:

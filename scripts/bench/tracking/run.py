@@ -5,6 +5,7 @@ from pathlib import Path
 
 from scripts.bench import table as results
 from scripts.bench.schema import Run
+from scripts.bench.stats import LEAST_ROUNDS
 from scripts.bench.tracking import HERE, changes, gate, record, table
 from scripts.bench.tracking.gate import Held, Interleave, Plan
 from scripts.bench.tracking.machine import named
@@ -23,6 +24,11 @@ def keep(run: Run, instead: Sequence[MeasuredSuite] = ()) -> None:
     """
     device, written = record.record(run, BENCHMARKS, instead)
     mine = [suite for suite, run_id in device.baseline.items() if run_id == run.run_id]
+    if few := sorted(record.timed(run) - set(device.baseline)):
+        say(
+            f"bench: note: {', '.join(few)} ran fewer than {LEAST_ROUNDS} rounds, of which nothing "
+            "follows: no baseline"
+        )
     if mine:
         say(f"bench: {run.run_id} is the baseline of {', '.join(mine)} on {device.name}")
     _wrote(written)
@@ -31,8 +37,8 @@ def keep(run: Run, instead: Sequence[MeasuredSuite] = ()) -> None:
             "bench: note: files differed from the commit when this was measured. If lockfiles "
             "did, no gate can confirm anything against this run until they are committed."
         )
-    _wrote(record.rewrite_changes(device, ROOT))
     say(f"bench: to keep it: git add {shown(device.folder)}, and commit")
+    _wrote(record.rewrite_changes(device, ROOT))
 
 
 def _wrote(files: Iterable[Path]) -> None:
@@ -70,10 +76,7 @@ def judge(plan: Plan, run: Run, seed: int, interleave: Interleave) -> None:
     if not any(
         change.found.verdict != "INCONCLUSIVE" for each in held for change in each.found.changes
     ):
-        raise Inconclusive(
-            "every case is INCONCLUSIVE: the gate has seen nothing.",
-            hint="Measure on a quieter machine, or for longer: --budget SECONDS",
-        )
+        raise Inconclusive(f"every case is INCONCLUSIVE: {gate.SEEN_NOTHING}", hint=gate.LONGER)
     if not slower:
         _win(held, run)
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scripts.bench.stats import MARGIN_APART
 from scripts.bench.tracking.changes import Change, Series
 from scripts.bench.tracking.detection import LEAST_POINTS
 
@@ -53,7 +54,10 @@ def lines(series: Sequence[Series], changes: Sequence[Change]) -> Iterator[str]:
 
 
 def trend(times: Sequence[float]) -> str:
-    """Times as bars, the lowest for the least of them; all alike are all low."""
-    least, most = min(times), max(times)
-    width = (most - least) or 1.0
+    """Times as bars, the lowest for the least of them, the highest for what takes longest.
+
+    The highest stands for 5 % more at least, so that the noise of two runs does not look like news.
+    """
+    least = min(times)
+    width = max(max(times) - least, least * MARGIN_APART)
     return "".join(BARS[round((time - least) / width * (len(BARS) - 1))] for time in times)

@@ -187,3 +187,20 @@ def _this_host() -> schema.Host:
     """As the probe would find it, from the name of the device that it is part of."""
     cpu, _, cores = machine._processor().rpartition(", ")
     return timed_run().host.model_copy(update={"cpu": cpu, "cores": int(cores.split()[0])})
+
+
+def test_what_was_just_measured_is_recorded_and_what_is_faster_replaces_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = (
+        timed_run(day, {SDP: 10 - 2 * day, V1: 30}, host=_this_host()) for day in (0, 1)
+    )
+    measured = iter([before, after])
+    monkeypatch.setattr(bench, "_measure", lambda *_: next(measured))
+    monkeypatch.setattr(machine, "_gpu", lambda: None)
+    assert bench_here("--suite", "attn", "--record") == 0
+    (device,) = store.devices(here)
+    assert device.runs() == [before]
+    assert bench_here("--gate") == 0
+    assert device.runs() == [before, after]
+    assert device.baseline == {"attn": after.run_id}

@@ -214,14 +214,25 @@ def test_a_case_that_was_not_asked_for_is_no_loss(checkout: Checkout) -> None:
     judge(checkout, old(), new({SDP: 10}))
 
 
-def test_a_gate_that_has_seen_nothing_does_not_pass(checkout: Checkout) -> None:
-    few = new()
+@pytest.mark.parametrize(
+    ("rounds", "said"), [(1, "no case was timed twice"), (3, "every case is INCONCLUSIVE")]
+)
+def test_a_gate_that_has_seen_nothing_does_not_pass(
+    rounds: int, said: str, checkout: Checkout
+) -> None:
     cut = tuple(
-        each.model_copy(update={"samples_ns": each.samples_ns[:3], "order": each.order[:3]})
-        for each in few.cases
+        each.model_copy(
+            update={"samples_ns": each.samples_ns[:rounds], "order": each.order[:rounds]}
+        )
+        for each in new().cases
     )
-    with pytest.raises(Inconclusive, match="every case is INCONCLUSIVE"):
-        judge(checkout, old(), few.model_copy(update={"cases": cut}))
+    with pytest.raises(Inconclusive, match=f"{said}.*the gate has seen nothing"):
+        judge(checkout, old(), new().model_copy(update={"cases": cut}))
+
+
+def test_runs_without_a_common_case_are_refused(checkout: Checkout) -> None:
+    with pytest.raises(BadInput, match="have no case in common"):
+        judge(checkout, old({SDP: 10}), new({V1: 30}))
 
 
 def test_a_run_of_another_machine_is_refused(checkout: Checkout) -> None:

@@ -177,6 +177,15 @@ def test_a_suite_of_which_nothing_was_timed_has_no_baseline(tmp_path: Path) -> N
     assert device.baseline == {"attn": run.run_id}
 
 
+def test_a_suite_of_too_few_rounds_to_conclude_anything_has_no_baseline(tmp_path: Path) -> None:
+    few = case_of("unet/x/float32/sdp", *[10**7] * 5, suite="unet")
+    run = timed_run()
+    run = run.model_copy(update={"cases": (*run.cases, few)})
+    device, _ = record(run, tmp_path)
+    assert device.baseline == {"attn": run.run_id}
+    assert device.runs() == [run]
+
+
 @pytest.mark.parametrize(
     ("run", "said"),
     [
@@ -191,6 +200,14 @@ def test_what_others_cannot_be_held_against_is_not_recorded(
     with pytest.raises(BadInput, match=said):
         record(run, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_folder_of_whoever_measured_is_recorded(tmp_path: Path) -> None:
+    argv = ("--in", "host", "--python", "/home/me/bin/python", "--export", "otava=/home/me/a.csv")
+    device, _ = record(timed_run(argv=argv), tmp_path)
+    (run,) = device.runs()
+    assert run.argv == ("--in", "host", "--python", "python", "--export", "otava=a.csv")
+    assert record(timed_run(argv=argv), tmp_path)[1] == []
 
 
 def test_another_run_of_an_id_that_is_recorded_is_refused(tmp_path: Path) -> None:

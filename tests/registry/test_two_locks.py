@@ -32,7 +32,7 @@ def test_two_locks_are_measured_in_turns(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=WORKSPACE) as workspace:
         done = command(
             *("bench", "--ab", str(WEBUI), str(lesser), "--quick"),
-            *("--shape", "sd15-512-self-64", "--backend", "sdp", "--budget", "120"),
+            *("--shape", "sd15-512-self-64", "--backend", "sdp", "--budget", "300"),
             environment={"SDKILN_WORKSPACE": workspace},
             timeout_s=3600,
         )

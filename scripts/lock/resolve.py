@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from scripts.lock import releases
 from scripts.lock.complete import Resolved, problems
 from scripts.lock.lockfile import File, Lockfile, Pin, locked, pins
-from scripts.lock.uv import Refused, Uv, cutoff, prepared, unreachable
+from scripts.lock.uv import Refused, Uv, cutoff, disk_full, prepared, unreachable
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
 from scripts.workspace.model import Lock, Target, Workspace
@@ -316,11 +316,17 @@ def _with_files(resolved: Resolved, workspace: Workspace) -> Iterable[Pin]:
 
 
 def explained(each: Job, reason: str) -> Failure:
-    """Return what to raise for uv's message: BadInput, or Failure when nothing was reached."""
+    """Return what to raise for uv's message: BadInput, or Failure of the machine or network."""
     if unreachable(reason) and "No solution found" not in reason:
         return Failure(
             f"the package registry could not be reached for {each.target.name}:\n{reason}",
             hint="Nothing was written. Check the network and uv's index settings, then lock again.",
+        )
+    if disk_full(reason):
+        return Failure(
+            f"the disk is full, and {each.target.name} not resolved:\n{reason}",
+            hint="Nothing was written. Free some space, or put uv's cache on another disk: "
+            "UV_CACHE_DIR=/path.",
         )
     lines = "\n".join(f"  {line}" for line in concerned(reason, each.files))
     return BadInput(
@@ -332,10 +338,11 @@ def explained(each: Job, reason: str) -> Failure:
 def concerned(reason: str, files: Sequence[Path]) -> list[str]:
     """Return `file:line: text` for each line of the .in files that a resolver's reason names.
 
-    A line that is no requirement at all is what is wrong, and named in any case.
+    A line that is no requirement at all is named in any case, and alone when that is the reason.
     """
     words = re.findall(r"[A-Za-z0-9][\w.-]*\w", reason)
-    return asked(words, files, broken=True)
+    wrong = asked((), files, broken=True) if "Couldn't parse requirement" in reason else []
+    return wrong or asked(words, files, broken=True)
 
 
 def asked(names: Iterable[str], files: Sequence[Path], broken: bool = False) -> list[str]:

@@ -33,6 +33,11 @@ def unreachable(reason: str) -> bool:
     return _UNREACHABLE.search(reason) is not None
 
 
+def disk_full(reason: str) -> bool:
+    """Return whether uv's message tells of a disk without space: its cache's, or TMPDIR's."""
+    return "No space left on device" in reason
+
+
 class Refused(Exception):
     """uv ended with an error; the text is what it said."""
 

@@ -137,16 +137,19 @@ def compile_all(
     places = 3 * (os.cpu_count() or 1)
     with (
         tempfile.TemporaryDirectory() as folder,
-        ThreadPoolExecutor(max_workers=max(1, len(jobs))) as threads,
+        ThreadPoolExecutor(max_workers=max(1, 2 * len(jobs))) as threads,
         Processes(places) as processes,
     ):
         uv = prepared(processes, Path(folder), max(limits.values()))
+        compiled: dict[str, Future[_Compiled]] = {}
         waiting: dict[str, Future[Resolved]] = {}
-        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, waiting)
+        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled)
         for each in _in_turn(jobs):
-            waiting[each.target.name] = threads.submit(
-                resolver.resolve, each, waiting.get(_after(each, jobs))
+            name = each.target.name
+            compiled[name] = threads.submit(
+                resolver.compile, each, compiled.get(_after(each, jobs))
             )
+            waiting[name] = threads.submit(resolver.judge, each, compiled[name])
         done, _ = wait(waiting.values(), return_when=FIRST_EXCEPTION)
         # The first in turn that failed has its say; what is left is stopped on the way out.
         found = {name: future.result() for name, future in waiting.items() if future in done}
@@ -203,6 +206,16 @@ def _after(each: Job, jobs: Sequence[Job]) -> str:
 
 
 @dataclass(frozen=True)
+class _Compiled:
+    """A job's packages as uv wrote them, what it said of them, and the file that holds them all."""
+
+    pins: Sequence[Pin]
+    below: Sequence[Pin]
+    said: str
+    lock: Path
+
+
+@dataclass(frozen=True)
 class _Resolver:
     workspace: Workspace
     uv: Uv
@@ -210,56 +223,59 @@ class _Resolver:
     limits: Mapping[str, datetime]
     history: bool
     report: Callable[[str], None]
-    others: Mapping[str, "Future[Resolved]"]
+    compiled: Mapping[str, "Future[_Compiled]"]
 
-    def resolve(self, each: Job, after: "Future[Resolved] | None") -> Resolved:
-        """Return the packages of a job, once the one that it builds on is there."""
+    def compile(self, each: Job, after: "Future[_Compiled] | None") -> _Compiled:
+        """Return the packages of a job, once those of the one that it builds on are there."""
         if after is not None:
             after.result()
-        environment = self.workspace.environments[each.target.environment]
         below = _below(each, self.folder)
-        common = options(each, self.workspace, self.limits)
         constraints = self.folder / f"{each.target.name}.constraints"
         constraints.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in below))
-        try:
-            body, said = self.uv(
-                [
-                    *common,
-                    "--generate-hashes",
-                    *([f"--constraints={constraints}"] if below else []),
-                    *[f"--no-emit-package={pin.name}" for pin in below],
-                    *[shown(file) for file in each.files],
-                ]
-            )
-            made = [_without(pin, str(constraints)) for pin in _complete(each, body)]
-            lock = self.folder / f"{each.target.name}.txt"
-            lock.write_text("".join(pin.text for pin in [*below, *made]))
-            # The lock resolved again, with what its packages depend on: anything that this adds
-            # is missing. The answer names every file with its size and date.
-            pylock, _ = self.uv([*common, "--format=pylock.toml", str(lock)])
-        except Refused as reason:
-            raise explained(each, str(reason)) from None
-        yanked = re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", said)
+        body, said = self._ask(
+            each,
+            [
+                "--generate-hashes",
+                *([f"--constraints={constraints}"] if below else []),
+                *[f"--no-emit-package={pin.name}" for pin in below],
+                *[shown(file) for file in each.files],
+            ],
+        )
+        made = [_without(pin, str(constraints)) for pin in _complete(each, body)]
+        lock = self.folder / f"{each.target.name}.txt"
+        lock.write_text("".join(pin.text for pin in [*below, *made]))
+        return _Compiled(made, below, said, lock)
+
+    def judge(self, each: Job, compiled: "Future[_Compiled]") -> Resolved:
+        """Return the packages of a job with their files; raises BadInput if they are no whole lock.
+
+        What waits for the packages need not wait for this.
+        """
+        made = compiled.result()
+        environment = self.workspace.environments[each.target.environment]
+        # The lock resolved again, with what its packages depend on: anything that this adds is
+        # missing. The answer names every file with its size and date.
+        pylock, _ = self._ask(each, ["--format=pylock.toml", str(made.lock)])
+        yanked = re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", made.said)
         resolved = Resolved(
-            pins=made,
+            pins=made.pins,
             releases=releases.read(pylock),
-            below=frozenset(pin.name for pin in below),
+            below=frozenset(pin.name for pin in made.below),
             yanked={} if self.history else dict(yanked),
             pythons=environment.pythons if environment.universal else (each.target.python,),
             universal=environment.universal,
         )
-        self._judge(each, resolved)
+        builders = self.compiled[BUILD].result().pins if BUILD in self.compiled else locked(BUILD)
+        if found := list(problems(resolved, self.workspace, self.limits, builders)):
+            raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
         self.report(each.target.name)
         return resolved
 
-    def _judge(self, each: Job, resolved: Resolved) -> None:
-        """Raise BadInput with every reason to reject a lock."""
-        if each.target.name == BUILD:
-            build = resolved.pins
-        else:
-            build = self.others[BUILD].result().pins if BUILD in self.others else locked(BUILD)
-        if found := list(problems(resolved, self.workspace, self.limits, build)):
-            raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
+    def _ask(self, each: Job, arguments: Sequence[str]) -> tuple[str, str]:
+        try:
+            return self.uv([*options(each, self.workspace, self.limits), *arguments])
+        except Refused as reason:
+            raise explained(each, str(reason)) from None
 
 
 def _complete(each: Job, body: str) -> list[Pin]:

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +80,11 @@ def _reuse(folder: Path, newest: datetime) -> list[str]:
     may only be reused when it was fetched after the cutoff.
     """
     done = subprocess.run(
-        [find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"],
+        [
+            *(find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"),
+            # The one that every resolution names: uv looks at no other, and at this one only once.
+            *(f"--python={sys.executable}", "--no-python-downloads"),
+        ],
         input="",
         cwd=ROOT,
         capture_output=True,

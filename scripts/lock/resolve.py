@@ -266,7 +266,8 @@ class _Resolver:
             universal=environment.universal,
         )
         builders = self.compiled[BUILD].result().pins if BUILD in self.compiled else locked(BUILD)
-        if found := list(problems(resolved, self.workspace, self.limits, builders)):
+        found = list(problems(resolved, self.workspace, self.limits, builders, self.uv.login))
+        if found:
             raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
         self.report(each.target.name)
         return resolved

@@ -17,7 +17,7 @@ from uv import find_uv_bin
 from scripts.lock import importer
 from scripts.lock.lockfile import Pin, digest, pins, read
 from scripts.lock.resolve import BUILD, job
-from scripts.lock.uv import unreachable
+from scripts.lock.uv import disk_full, unreachable
 from scripts.lock.verify import interpreter
 from scripts.workspace.errors import CheckFailed, Failure
 from scripts.workspace.files import exclusive, require_space
@@ -97,7 +97,7 @@ def installed(trial: Trial, progress: Progress) -> Iterator[Path]:
     is away or the disk too small. The environment is removed on every way out.
     """
     packages = trial.pins
-    # A universal lock does not say how large its files are; its environments are small.
+    # Of a universal lock, this counts what other Pythons take, too; its environments are small.
     size = sum(pin.file.size for pin in packages if pin.file is not None)
     require_space(ENVIRONMENTS, UNPACKED * size + SMALL, f"installing {trial.name}")
     with tempfile.TemporaryDirectory(dir=ENVIRONMENTS, prefix=f"{trial.name}.") as folder:
@@ -186,7 +186,7 @@ def _explained(trial: Trial, reason: str) -> Failure:
             f"the package registry could not be reached for {trial.name}:\n{reason}",
             hint="Check the network and uv's index settings, then try again.",
         )
-    if "No space left" in reason:
+    if disk_full(reason):
         return Failure(
             f"the disk is full, and {trial.name} not installed:\n{reason}",
             hint="Free some space, or put the workspace on another disk: SDKILN_WORKSPACE=/path.",

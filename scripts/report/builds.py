@@ -214,7 +214,7 @@ def _pairs(found: Sequence[Cost], attribute: str, unit: float, unit_name: str) -
         barmode="group",
         bargap=0.3,
         showlegend=True,
-        legend=LEGEND,
+        legend={**LEGEND, "entrywidth": None},
     )
 
 

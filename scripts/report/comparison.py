@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import get_args
 
+from scripts.bench.compare import AGAIN
 from scripts.bench.schema import Case, Comparison, Run, VerdictName
 from scripts.bench.stats import Estimate
 from scripts.report.content import Cell, Chart, Column, Figure, Section, Table, View
@@ -77,7 +78,7 @@ def verdicts(runs: Sequence[Taken]) -> list[Comparison]:
         for suite in SUITES
         for _, cases, run in newest(runs, suite)
         for case in cases
-        if (found := verdict_on(case, run)) and not case.id.endswith("@again")
+        if (found := verdict_on(case, run)) and not case.id.endswith(AGAIN)
     ]
 
 
@@ -194,7 +195,7 @@ def _trace(word: str, bars: Sequence[tuple[int, Estimate, str]]) -> dict[str, ob
         "hovertemplate": "%{customdata}<extra></extra>",
         "width": 0.55,
         "marker": {
-            "color": f"var(--{word.lower()})" if word in _VERDICTS else INK,
+            "color": f"var(--{word.lower()})" if word in _VERDICTS else MUTED,
             "pattern": hatched(_PATTERNS.get(word, "")),
         },
         "error_x": {
@@ -202,7 +203,7 @@ def _trace(word: str, bars: Sequence[tuple[int, Estimate, str]]) -> dict[str, ob
             "symmetric": False,
             "array": [0 if high is None else high - value for value, _, high in intervals],
             "arrayminus": [0 if low is None else value - low for value, low, _ in intervals],
-            "color": MUTED,
+            "color": INK,
             "thickness": 1.5,
             "width": 4,
         },

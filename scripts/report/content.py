@@ -1,5 +1,6 @@
 """What the page consists of: sections of charts, each with its table."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,12 @@ class Table:
     def records(self) -> list[dict[str, Cell]]:
         """Return the rows as objects."""
         keys = [column.key for column in self.columns]
-        return [dict(zip(keys, row, strict=True)) for row in self.rows]
+        return [dict(zip(keys, map(_finite, row), strict=True)) for row in self.rows]
+
+
+def _finite(cell: Cell) -> Cell:
+    """Return None for the end of an interval that has none: JSON knows no infinity."""
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 @dataclass(frozen=True)

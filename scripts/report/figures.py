@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-INK, MUTED, GRID, FLAGGED = "var(--ink)", "var(--muted)", "var(--grid)", "var(--slower)"
+INK, MUTED, GRID, FLAGGED = "var(--ink)", "var(--muted)", "var(--grid)", "var(--flagged)"
 # Okabe and Ito's colours, which people with any colour vision tell apart; symbols and dashes
 # differ, too, because there are more backends than colours.
 _COLOURS = tuple(f"var(--series-{number})" for number in range(8))
@@ -137,10 +137,11 @@ LEGEND: Mapping[str, Any] = {
     "y": 1,
     "yanchor": "bottom",
     "bgcolor": "rgba(0,0,0,0)",
-    "entrywidth": 88,
+    "entrywidth": 98,
     "font": {"size": 12},
 }
-"""Above the chart, where it takes no width; a click on a name hides its series."""
+"""Above the chart, where it takes no width; a click on a name hides its series. Entries are as wide
+as the longest name of a backend, so that two of them stand side by side on a phone."""
 
 
 def guide(**where: Any) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Section: every case over all runs of a device, with the bumps and the change points between."""
 
-import statistics
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from scripts.bench.compare import AGAIN
 from scripts.bench.schema import Case, Run
 from scripts.report.content import Cell, Chart, Column, Figure, Missing, Section, Table, View
 from scripts.report.figures import (
@@ -17,7 +18,7 @@ from scripts.report.figures import (
     plain,
     styles,
 )
-from scripts.report.measured import Shape, backend, by_shape, commit
+from scripts.report.measured import Shape, backend, by_shape, commit, median_ms
 from scripts.report.sources import Change, Sources, Taken
 
 LEAD = (
@@ -60,7 +61,7 @@ def _charts(device: str, runs: Sequence[Taken], changes: Sequence[Change]) -> li
     histories: dict[Shape, list[tuple[Taken, list[Case]]]] = {}
     for taken in runs:
         for shape, cases in by_shape(taken.run.cases).items():
-            timed = [each for each in cases if each.status == "ok" and not _again(each)]
+            timed = [each for each in cases if each.status == "ok" and not each.id.endswith(AGAIN)]
             if timed:
                 histories.setdefault(shape, []).append((taken, timed))
     long = {shape: found for shape, found in histories.items() if len(found) > 1}
@@ -88,17 +89,8 @@ def _charts(device: str, runs: Sequence[Taken], changes: Sequence[Change]) -> li
     ]
 
 
-def _again(case: Case) -> bool:
-    return case.id.endswith("@again")
-
-
 def _time(cases: Sequence[Case]) -> float:
-    return max(_median_ms(case) for case in cases)
-
-
-def _median_ms(case: Case) -> float:
-    """Median without its interval, which would take a bootstrap for each of thousands of points."""
-    return statistics.median(case.samples_ns) / 1e6
+    return max(median_ms(case) for case in cases)
 
 
 def bump(before: Run, after: Run) -> str:
@@ -155,7 +147,7 @@ def _lines(
                 "mode": "lines+markers",
                 "name": plain(name),
                 "x": [place for place, _ in points],
-                "y": [_median_ms(case) for _, (_, case) in points],
+                "y": [median_ms(case) for _, (_, case) in points],
                 "text": [_hover(point, changes) for _, point in points],
                 "hovertemplate": "%{text}<extra></extra>",
                 "line": looks[name]["line"],
@@ -173,7 +165,7 @@ def _lines(
                 },
             }
         )
-    times = [_median_ms(case) for _, cases in history for case in cases]
+    times = [median_ms(case) for _, cases in history for case in cases]
     places = [place for place, what in enumerate(_bumps(history)) if what]
     every = -(-len(history) // _MOST_TICKS)
     ticks = list(range(0, len(history), every))
@@ -194,25 +186,38 @@ def _lines(
             guide(x0=place - 0.5, x1=place - 0.5, y0=0, y1=1, yref="paper") for place in places
         ],
         annotations=[
-            {
-                "x": place - 0.5,
-                "y": 1,
-                "yref": "paper",
-                "yanchor": "top",
-                "xanchor": "left",
-                "text": "bump",
-                "font": {"color": MUTED, "size": 11},
-                "showarrow": False,
-            }
-            for place in places
+            *(
+                {"x": place - 0.5, "y": 1, "yref": "paper", **_SAID, "text": "bump"}
+                for place in places
+            ),
+            *(
+                # On a logarithmic axis, plotly takes a note's place as the power of ten.
+                {"x": place, "y": math.log10(median_ms(case)), **_SAID, "text": _times(change)}
+                for points in series.values()
+                for place, (taken, case) in points
+                if (change := changes.get((case.id, taken.run.run_id)))
+            ),
         ],
     )
+
+
+_SAID = {
+    "xanchor": "left",
+    "yanchor": "top",
+    "xshift": 4,
+    "font": {"color": MUTED, "size": 11},
+    "showarrow": False,
+}
+
+
+def _times(change: Change) -> str:
+    return f"{change.ratio:.2f}x"
 
 
 def _hover(point: Point, changes: Mapping[tuple[str, str], Change]) -> str:
     taken, case = point
     lines = [
-        f"{backend(case)}: {_median_ms(case):,.4g} ms",
+        f"{backend(case)}: {median_ms(case):,.4g} ms",
         f"{taken.run.utc}, torch {taken.run.sw.torch}, {commit(taken.run)}",
     ]
     if change := changes.get((case.id, taken.run.run_id)):
@@ -233,7 +238,7 @@ def _rows(
                     case.id,
                     taken.run.run_id,
                     taken.run.utc,
-                    _median_ms(case),
+                    median_ms(case),
                     len(case.samples_ns),
                     taken.recorded,
                     bumps[place],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from scripts.bench import stats
-from scripts.bench.exports.figures import device, in_units, is_bounded, steps_of, whole
+from scripts.bench.exports.figures import device, in_units, is_bounded, steps_of
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.bench.stats import Estimate
 from scripts.report.content import Column, Missing, Table
@@ -19,7 +19,6 @@ SUITES = {
     "image": "Images through the API",
 }
 NOTHING = Missing("no result is there yet", "./nox -s build bench")
-SELF, CROSS = "self-attention", "cross-attention"
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,11 @@ def _median(samples_ns: tuple[int, ...]) -> Estimate:
     return stats.median(samples_ns)
 
 
+def median_ms(case: Case) -> float:
+    """Return the median alone: an interval would take a bootstrap for each of many points."""
+    return statistics.median(case.samples_ns) / 1e6
+
+
 def ends(found: Estimate) -> tuple[float | None, float | None]:
     """Return the ends of an interval; None where there is none."""
     return (found.low, found.high) if is_bounded(found) else (None, None)
@@ -96,24 +100,6 @@ def per_second(case: Case, median_ms: float) -> float | None:
 def verdict_on(case: Case, run: Run) -> Comparison | None:
     """Return the comparison of a case with its reference; None for the reference itself."""
     return next((found for found in run.compare if found.b == case.id), None)
-
-
-def rate(case: Case) -> float | None:
-    """Return the operations a second that a case came to; None where it has none to count."""
-    if case.status != "ok" or not case.flops or case.flops < 0:
-        return None
-    return case.flops / (statistics.median(case.samples_ns) / 1e9)
-
-
-def attention(case: Case) -> tuple[str, int] | None:
-    """Return the kind of attention and its tokens; None for what is no such call.
-
-    Of self-attention that was scaled down, queries are left out: its keys are all there.
-    """
-    n, m = whole(case.shape.get("n")), whole(case.shape.get("m"))
-    if case.suite != "attn" or n is None or m is None:
-        return None
-    return (CROSS, n) if "-cross-" in str(case.shape.get("name")) else (SELF, max(n, m))
 
 
 def commit(run: Run) -> str:

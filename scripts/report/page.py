@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from scripts.bench.schema import VerdictName
-from scripts.report import builds, comparison, history, rates, speed
+from scripts.report import builds, comparison, history, rates, roofline, tokens
 from scripts.report.content import Fact, Page
 from scripts.report.measured import runs_table
 from scripts.report.sources import Sources
@@ -18,8 +18,8 @@ def page(sources: Sources) -> Page:
         facts=tuple(_facts(sources)),
         sections=(
             comparison.section(sources),
-            speed.tokens(sources),
-            speed.roofline(sources),
+            tokens.section(sources),
+            roofline.section(sources),
             history.section(sources),
             builds.layers(sources),
             builds.rebuilds(sources),

@@ -52,11 +52,6 @@ class Call:
         """The backend that was asked for."""
         return backend(self.case)
 
-    @property
-    def place(self) -> tuple[int, str]:
-        """By what calls are put in order."""
-        return self.tokens, self.backend
-
     def row(self) -> list[Cell]:
         """Return the call's row of a table with COLUMNS."""
         case = self.case

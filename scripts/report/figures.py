@@ -137,8 +137,8 @@ LEGEND: Mapping[str, Any] = {
     "y": 1,
     "yanchor": "bottom",
     "bgcolor": "rgba(0,0,0,0)",
-    "entrywidth": 98,
-    "font": {"size": 12},
+    "entrywidth": 88,
+    "font": {"size": 11},
 }
 """Above the chart, where it takes no width; a click on a name hides its series. Entries are as wide
 as the longest name of a backend, so that two of them stand side by side on a phone."""

@@ -21,11 +21,14 @@ from scripts.report.figures import (
 from scripts.report.measured import Shape, backend, by_shape, commit, median_ms
 from scripts.report.sources import Change, Sources, Taken
 
+_MOST_RUNS = 50
+"""So many of a device's runs are shown, the newest, so that the page stays one of some MB."""
+
 LEAD = (
-    "Median time of each backend, run by run, on a logarithmic axis; lower is better. A dotted "
-    "line is a bump: the lock or a version is another one than in the run before. A large ringed "
-    "point begins a new level, which the scan for change points found. Open points are of this "
-    "machine alone, not recorded."
+    f"Median time of each backend in the newest {_MOST_RUNS} runs, on a logarithmic axis; lower is "
+    "better. A dotted line is a bump: the lock or a version is another one than in the run before. "
+    "A large ringed point begins a new level, which the scan for change points found. Open points "
+    "are of this machine alone, not recorded."
 )
 MISSING = Missing("no device has two runs with one shape yet", "./nox -s build bench -- --record")
 _COLUMNS = (
@@ -42,7 +45,7 @@ _COLUMNS = (
     Column("commit", "commit"),
 )
 _HEIGHT_PX = 420
-_MOST_TICKS = 6
+_MOST_TICKS = 5
 
 Point = tuple[Taken, Case]
 
@@ -52,7 +55,7 @@ def section(sources: Sources) -> Section:
     charts = [
         chart
         for name, runs in sources.runs.items()
-        for chart in _charts(name, runs, sources.changes)
+        for chart in _charts(name, runs[-_MOST_RUNS:], sources.changes)
     ]
     return Section("history", "History", LEAD, charts, None if charts else MISSING)
 
@@ -174,7 +177,7 @@ def _lines(
         height=_HEIGHT_PX,
         xaxis=axis(
             tickvals=ticks,
-            ticktext=[history[place][0].run.utc[:10] for place in ticks],
+            ticktext=[_day(history[place][0].run) for place in ticks],
             range=[-0.5, len(history) - 0.5],
             showgrid=False,
             zeroline=False,
@@ -208,6 +211,11 @@ _SAID = {
     "font": {"color": MUTED, "size": 11},
     "showarrow": False,
 }
+
+
+def _day(run: Run) -> str:
+    """Return the day of a run in two lines, so that ticks do not touch on a phone."""
+    return f"{run.utc[5:10]}<br>{run.utc[:4]}"
 
 
 def _times(change: Change) -> str:

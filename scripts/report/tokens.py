@@ -78,7 +78,7 @@ def newest(runs: Sequence[Taken]) -> dict[Group, list[Call]]:
             groups.setdefault(group_of(call), []).append(call)
         for group, found in groups.items():
             if len({call.tokens for call in found}) > 1:
-                chosen[group] = sorted(found, key=lambda call: call.place)
+                chosen[group] = sorted(found, key=lambda call: call.tokens)
     ordered = sorted(chosen, key=lambda group: (group.kind == CROSS, group.label))
     return {group: chosen[group] for group in ordered}
 

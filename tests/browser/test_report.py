@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
 
+from scripts.bench import schema
+from scripts.report.page import page
+from scripts.report.render import html
+from scripts.report.sources import read
 from tests.support import browser
-from tests.support.reports import TOKENS, site
+from tests.support.commands import command
+from tests.support.reports import HOSTILE, TOKENS, hostile_run, site
 
 PHONE = ViewportSize(width=390, height=844)
 DESKTOP = ViewportSize(width=1280, height=900)
@@ -80,9 +85,8 @@ def test_every_chart_is_drawn_without_a_complaint_or_a_request(
 
 def test_hovering_a_bar_shows_its_value_and_interval(desktop: Opened) -> None:
     chart = desktop.chart("comparison")
-    chart.locator(".barlayer .point").first.hover(
-        force=True
-    )  # plotly lays over its charts what listens to the mouse
+    # By force, because plotly lays over its bars what listens to the mouse.
+    chart.locator(".barlayer .point").first.hover(force=True)
     tooltip = chart.locator(".hoverlayer .hovertext")
     expect(tooltip).to_be_visible()
     expect(tooltip).to_contain_text(re.compile(r"sdp.*ms \(.* to .*\)"))
@@ -162,3 +166,33 @@ def test_charts_follow_the_colour_scheme_when_it_changes(desktop: Opened) -> Non
 def brightness(colour: str) -> float:
     red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
     return (red + green + blue) / 3
+
+
+def test_what_a_hostile_result_holds_is_shown_and_does_nothing(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    run = hostile_run()
+    schema.save(run, tmp_path / "bench" / "run.json")
+    path = tmp_path / "index.html"
+    path.write_text(html(page(read(tmp_path / "none", tmp_path))), encoding="utf-8")
+    made = opened(chromium, path.as_uri())
+    chart = made.chart("comparison")
+    expect(chart.locator(".note")).to_contain_text(HOSTILE)
+    chart.locator(".barlayer .point").first.hover(force=True)
+    expect(chart.locator(".hoverlayer .hovertext")).to_contain_text("hacked=1")
+    assert made.page.evaluate("typeof hacked") == "undefined"
+    assert made.page.locator("img").count() == 0
+    # The policy would complain of a script that it stopped: there was none to stop.
+    assert made.complaints == []
+    made.context.close()
+
+
+def test_the_page_of_this_clone_is_made_by_the_command_and_drawn(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    done = command("report", f"--output={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    made = opened(chromium, (tmp_path / "index.html").as_uri())
+    assert made.page.locator("figure").count() >= 3
+    assert made.complaints == []
+    made.context.close()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 from scripts.bench import schema, stats
@@ -28,10 +29,12 @@ TOKENS = (64, 256, 1024, 4096)
 # Times of a call over sdp's.
 BACKENDS = {"sdp": 1.0, "sdp@again": 1.001, "xformers": 0.9, "Doggettx": 1.5}
 ROUNDS = 8
+HOSTILE = "</script><script>hacked=1</script><img src=x onerror=hacked=1>&amp;<b>"
 BUMPED_AT = 3
 SLOWEST = f"attn/sd15-512-self-{TOKENS[-1]}/float16/xformers"
 
 
+@cache
 def gpu_run(place: int, *, slower: float = 1.0) -> schema.Run:
     """The run of a day; from BUMPED_AT on, torch is a newer one. `slower` is of xformers alone."""
     cases: list[schema.Case] = []
@@ -60,6 +63,33 @@ def gpu_run(place: int, *, slower: float = 1.0) -> schema.Run:
         gpu=GPU,
         sw=schema.Software(torch=torch, cuda="12.1", cudnn=None, xformers="0.0.23", python="3.11"),
         ceilings=(CEILINGS,),
+    )
+
+
+def hostile_run() -> schema.Run:
+    """A run that holds markup wherever a result may hold text."""
+    run = gpu_run(0)
+    shape = {**run.cases[0].shape, "name": HOSTILE, "model": HOSTILE, "scaled": HOSTILE}
+    case = case_of(
+        f"attn/{HOSTILE}/sdp",
+        *[10**6] * ROUNDS,
+        shape=shape,
+        resolved_kernel=HOSTILE,
+        dtype=HOSTILE,
+        reason=HOSTILE,
+        bound=HOSTILE,
+        flops=10**9,
+        bytes=10**6,
+    )
+    longer = case.model_copy(update={"id": f"attn/{HOSTILE}b", "shape": {**shape, "n": 128}})
+    ceilings = CEILINGS.model_copy(update={"dtype": HOSTILE, "source": HOSTILE})
+    return run_of(
+        (case, longer, case_of(f"attn/{HOSTILE}c", shape=shape, reason=HOSTILE)),
+        run_id=HOSTILE,
+        host=run.host.model_copy(update={"cpu": HOSTILE}),
+        sw=run.sw.model_copy(update={"torch": HOSTILE}),
+        notes=(HOSTILE,),
+        ceilings=(ceilings,),
     )
 
 

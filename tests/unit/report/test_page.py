@@ -17,11 +17,9 @@ from scripts.report.page import page
 from scripts.report.render import embedded, html
 from scripts.report.sources import Sources, Taken, read
 from tests.support import results
-from tests.support.reports import folders, gpu_run, site
+from tests.support.reports import HOSTILE, folders, hostile_run, site
 from tests.support.results import case_of, run_of
 from tests.unit.report.test_sources import EMPTY
-
-HOSTILE = "</script><script>hacked=1</script><img src=x onerror=hacked=1>&amp;"
 
 
 class Elements(HTMLParser):
@@ -137,27 +135,7 @@ def test_problems_are_on_the_page() -> None:
 
 
 def test_a_hostile_result_is_text_and_nothing_else() -> None:
-    run = gpu_run(0)
-    case = case_of(
-        f"attn/{HOSTILE}/sdp",
-        *[10**6] * 8,
-        shape={**run.cases[0].shape, "name": HOSTILE, "model": HOSTILE, "scaled": HOSTILE},
-        resolved_kernel=HOSTILE,
-        dtype=HOSTILE,
-        reason=HOSTILE,
-        bound=HOSTILE,
-        flops=10**9,
-        bytes=10**6,
-    )
-    longer = case.model_copy(update={"id": "attn/b/sdp", "shape": {**case.shape, "n": 128}})
-    hostile = run_of(
-        (case, longer),
-        host=run.host.model_copy(update={"cpu": HOSTILE}),
-        sw=run.sw.model_copy(update={"torch": HOSTILE}),
-        notes=(HOSTILE,),
-        ceilings=(run.ceilings[0].model_copy(update={"dtype": HOSTILE, "source": HOSTILE}),),
-    )
-    text = html(page(of_runs(hostile)))
+    text = html(page(of_runs(hostile_run())))
     elements = Elements(text)
     assert elements.count("img") == 0
     kinds = [attributes.get("type") for tag, attributes in elements.found if tag == "script"]

@@ -27,6 +27,7 @@ lib=$root/usr/lib/x86_64-linux-gnu
 # Of pulseaudio, what its libraries look for by an absolute path.
 export LD_LIBRARY_PATH=$lib:$root/lib/x86_64-linux-gnu:$lib/pulseaudio
 export FONTCONFIG_FILE=$root/../fonts.conf
+export XDG_CACHE_HOME=$root/../cache
 exec "$root/usr/lib/chromium/chromium" "$@"
 """
 FONTS = """\
@@ -35,7 +36,7 @@ FONTS = """\
 <fontconfig>
   <dir prefix="relative">root/usr/share/fonts</dir>
   <dir>/usr/share/fonts</dir>
-  <cachedir prefix="relative">font-cache</cachedir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
 </fontconfig>
 """
 

@@ -35,7 +35,8 @@ def test_the_sandbox_lists_all_that_the_stand_in_imports() -> None:
 
 
 def test_the_tools_list_all_that_the_commands_import() -> None:
-    files = [ROOT / "noxfile.py", *python(ROOT / "scripts", ROOT / "scripts/bench")]
+    apart = (ROOT / "scripts/bench", ROOT / "scripts/report")
+    files = [ROOT / "noxfile.py", *python(ROOT / "scripts", *apart)]
     found = third_party(files, own=["scripts"])
     assert found - listed("dev") == listed("tools")
 
@@ -43,6 +44,11 @@ def test_the_tools_list_all_that_the_commands_import() -> None:
 def test_the_bench_lists_what_it_imports_beyond_the_tools() -> None:
     files = python(ROOT / "scripts/bench", ROOT / "scripts/bench/probe", detection.PROGRAM)
     assert third_party(files, own=["scripts"]) - listed("tools") == listed("bench")
+
+
+def test_the_report_lists_what_it_imports_beyond_the_tools() -> None:
+    files = python(ROOT / "scripts/report")
+    assert third_party(files, own=["scripts"]) - listed("tools") == listed("report")
 
 
 def test_what_measures_inside_the_image_imports_nothing_that_is_not_tried_there() -> None:

@@ -24,7 +24,7 @@ from scripts.build.image import built
 from scripts.build.record import BuildRecord, git_state
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, nearest
+from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, offer
 from scripts.workspace.paths import BENCH, shown
 
 QUICK_ROUNDS = 6
@@ -106,7 +106,7 @@ def _export(args: argparse.Namespace, exports: Sequence[formats.Export]) -> None
     """Export the runs of --of. Raises BadInput where that is all that was not asked for."""
     _refuse(args, "--of", MEASURING)
     if not exports:
-        raise BadInput("--of says what to export, and --export FORMAT=FILE is missing.")
+        raise BadInput("--of says which runs; add --export FORMAT=FILE or --advise.")
     formats.write(exports, [schema.load(path) for path in args.of])
 
 
@@ -196,7 +196,7 @@ def _suites(names: Iterable[str]) -> list[SuiteName]:
     chosen = list(dict.fromkeys(name.strip() for name in names))
     for name in chosen:
         if name not in known:
-            raise BadInput(f"there is no suite {name!r}.{nearest(name, known)}")
+            raise BadInput(f"there is no suite {name!r}.{offer(name, list(known))}")
     return [known[name] for name in chosen]
 
 

@@ -22,7 +22,7 @@ from scripts.bench.probing import Probe
 from scripts.bench.schema import Case, Ceilings, Discarded, Status
 from scripts.bench.suite import Measured, RawRecord, Settings
 from scripts.workspace.errors import BadInput
-from scripts.workspace.model import nearest
+from scripts.workspace.model import offer
 
 
 def checked(choice: Choice) -> Choice:
@@ -33,13 +33,13 @@ def checked(choice: Choice) -> Choice:
     ):
         for name in names:
             if name not in known:
-                raise BadInput(f"attn has no {what} {name!r}.{_offer(name, known)}")
+                raise BadInput(f"attn has no {what} {name!r}.{offer(name, known)}")
     for pattern in choice.shapes:
         if not is_known_shape(pattern):
             every = known_shapes()
             usual = tuple(name for name in every if name.count("-") == 3)
             raise BadInput(
-                f"attn has no shape {pattern!r}.{_offer(pattern, usual, every)}",
+                f"attn has no shape {pattern!r}.{offer(pattern, usual, every)}",
                 hint="Of a U-Net's also with -x2 to -x16 (images) and, if cross, -t154 and -t231 "
                 "(prompts); * and ? stand for any.",
             )
@@ -49,13 +49,6 @@ def checked(choice: Choice) -> Choice:
             hint="V1 and InvokeAI leave the VAE as it is; sdp-4d is the VAE's alone.",
         )
     return choice
-
-
-def _offer(name: str, listed: Sequence[str], known: Iterable[str] | None = None) -> str:
-    """The nearest of the known names, and the list."""
-    close = nearest(name, known or listed)
-    listing = f" Known: {', '.join(listed)}."
-    return close + listing if close.startswith(" Did you mean") else listing
 
 
 def run(client: docker.DockerClient, image: str, settings: Settings, into: list[RawRecord]) -> None:

@@ -120,7 +120,7 @@ def test_two_exports_do_not_go_to_one_place(file: str) -> None:
 
 
 def test_of_without_export_is_refused(stored: str) -> None:
-    with pytest.raises(BadInput, match="--export FORMAT=FILE is missing"):
+    with pytest.raises(BadInput, match="add --export FORMAT=FILE or --advise"):
         run("--of", stored)
 
 

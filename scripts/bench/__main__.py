@@ -227,7 +227,7 @@ def _result(
         cases=tuple(case for each in measured.values() for case in each.cases),
         compare=tuple(found for each in measured.values() for found in each.compare),
         ceilings=tuple(found for each in measured.values() for found in each.ceilings),
-        notes=tuple(note for each in measured.values() for note in each.notes),
+        notes=tuple(dict.fromkeys(note for each in measured.values() for note in each.notes)),
     )
 
 

@@ -20,6 +20,7 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
     records = list(records)
     measured = Measured()
     measured.header = next((r for r in records if r["record"] == "header"), None)
+    measured.notes = list(measured.header.get("notes", [])) if measured.header else []
     cases = [r for r in records if r["record"] == "case"]
     shapes = {r["key"]: r for r in records if r["record"] == "shape"}
     ends = {r["shape"]: r for r in records if r["record"] == "shape_end"}

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from . import device as machine
-from . import kernels, parity, schedule, timing
+from . import kernels, parity, schedule, timing, watching
+from .attn_plan import Device
 from .backends import BACKENDS, Backend
 from .records import Emitter, progress
 from .schedule import AGAIN, Schedule
@@ -81,9 +82,13 @@ def compared(suite: SuiteName) -> tuple[str, Mapping[str, Backend]]:
 
 def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) -> None:
     """Measure every workload; `started` is the time.monotonic() at which the budget began."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device: Device = "cuda" if torch.cuda.is_available() else "cpu"
+    _, notes = watching.begin(suite, device)
     head = machine.header()
-    emitter.emit("header", {**head, "suite": suite, "device": device, "seed": settings.seed})
+    emitter.emit(
+        "header",
+        {**head, "suite": suite, "device": device, "seed": settings.seed, "notes": notes},
+    )
     workloads = chosen(suite, device, settings.quick)
     end = started + settings.budget_s
     with torch.inference_mode():

@@ -128,6 +128,12 @@ def test_two_types_of_one_size_stay_apart() -> None:
     assert [len(each.samples_ns) for each in measured.cases] == [20] * 3 + [10] * 3
 
 
+def test_what_a_reader_must_know_is_kept() -> None:
+    told = "the GPU is in use by 2 other processes"
+    measured = networks.evaluate("unet", [{**HEADER, "notes": [told]}, *WHOLE[1:]], seed=1)
+    assert measured.notes == [told]
+
+
 def test_the_share_of_time_outside_the_calls_is_told() -> None:
     measured = networks.evaluate("unet", WHOLE, seed=1)
     assert {each.shape["outside_share"] for each in measured.cases} == {0.004}

@@ -28,7 +28,7 @@ from scripts.build.image import built
 from scripts.build.record import BuildRecord, git_state
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, nearest
+from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, offer
 from scripts.workspace.paths import BENCH, shown
 
 QUICK_ROUNDS = 6
@@ -129,7 +129,7 @@ def _stored(args: argparse.Namespace, exports: Sequence[formats.Export]) -> None
     if not (exports or args.record or args.gate):
         raise BadInput(
             "--of says which runs, and not what to do with them.",
-            hint="Add --export FORMAT=FILE, --record or --gate.",
+            hint="Add --export FORMAT=FILE, --record, --gate or --advise.",
         )
     runs = [schema.load(path) for path in args.of]
     if args.gate and (args.record or len(runs) > 1):
@@ -259,7 +259,7 @@ def _suites(names: Iterable[str]) -> list[SuiteName]:
     chosen = list(dict.fromkeys(name.strip() for name in names))
     for name in chosen:
         if name not in known:
-            raise BadInput(f"there is no suite {name!r}.{nearest(name, known)}")
+            raise BadInput(f"there is no suite {name!r}.{offer(name, list(known))}")
     return [known[name] for name in chosen]
 
 
@@ -290,7 +290,7 @@ def _result(
         cases=tuple(case for each in measured.values() for case in each.cases),
         compare=tuple(found for each in measured.values() for found in each.compare),
         ceilings=tuple(found for each in measured.values() for found in each.ceilings),
-        notes=tuple(note for each in measured.values() for note in each.notes),
+        notes=tuple(dict.fromkeys(note for each in measured.values() for note in each.notes)),
     )
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -246,6 +246,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {close[0]}?" if close else f" Known: {', '.join(names)}."
+
+
+def offer(name: str, listed: Sequence[str], known: Iterable[str] | None = None) -> str:
+    """Return the nearest known name, if one is near, and the list.
+
+    `known` are all names there are, where these are more than a person wants listed.
+    """
+    close = nearest(name, known or listed)
+    listing = f" Known: {', '.join(listed)}."
+    return close + listing if close.startswith(" Did you mean") else listing
 
 
 @cache

@@ -9,14 +9,12 @@ On a CPU a call has returned when it is done, so host time and sample are the sa
 `samples_ns` is the GPU's time between two events and `host_ns` the time to issue the calls.
 """
 
-import os
 import time
 from dataclasses import asdict
-from functools import partial
 
 import torch
 
-from . import attn_timing, ceilings, cuda12, memory, nvml, parity
+from . import attn_timing, ceilings, memory, parity, watching
 from . import device as machine
 from .attn_job import JobRun, Place, Settings
 from .attn_plan import Device, budget_s, budget_shares, jobs
@@ -32,7 +30,7 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
     """Measure every shape; `started` is the time.monotonic() at which the budget began."""
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
     choice = settings.choice
-    watch, notes = _notes(device)
+    watch, notes = watching.begin("attn", device)
     head = machine.header()
     plan = jobs(choice, device)
     total = settings.base_s if settings.exact else budget_s(choice, device, settings.base_s)
@@ -64,23 +62,6 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
             latest = end - (1 - OVERDRAFT) * total * sum(shares[index + 1 :])
             JobRun(job, place, left, latest).run()
     emitter.emit("final", {"seconds": round(time.monotonic() - started, 3)})
-
-
-def _notes(device: Device) -> tuple[nvml.Watch | None, list[str]]:
-    """The watch on the GPU, and what a reader must know; it is torch's first use of the GPU."""
-    notes = []
-    runtime = cuda12.preload(torch.version.cuda)
-    if runtime is not None:
-        notes.append(runtime)
-    watch = None
-    if device == "cuda":
-        watch, what = nvml.watch(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        notes.append(what)
-        if watch is not None:
-            notes += watch.begin(partial(torch.zeros, 1, device=device))
-    for note in notes:
-        progress(f"attn: {note}")
-    return watch, notes
 
 
 def _ceilings(device: Device, dtype: str, gpu: str | None, emitter: Emitter) -> Ceilings | None:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from . import device as machine
-from . import kernels, parity, schedule, timing
+from . import kernels, nvml, parity, schedule, timing, watching
+from .attn_plan import Device
 from .backends import BACKENDS, Backend
 from .paced import Pace
 from .records import Emitter, progress
@@ -86,9 +87,13 @@ def compared(suite: SuiteName) -> tuple[str, Mapping[str, Backend]]:
 
 def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) -> None:
     """Measure every workload; `started` is the time.monotonic() at which the budget began."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device: Device = "cuda" if torch.cuda.is_available() else "cpu"
+    watch, notes = watching.begin(suite, device)
     head = machine.header()
-    emitter.emit("header", {**head, "suite": suite, "device": device, "seed": settings.seed})
+    emitter.emit(
+        "header",
+        {**head, "suite": suite, "device": device, "seed": settings.seed, "notes": notes},
+    )
     workloads = chosen(suite, device, settings.quick)
     end = started + settings.budget_s
     with torch.inference_mode():
@@ -104,7 +109,7 @@ def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) 
             due = now + max(end - now, 0.0) / left
             latest = end - (1 - OVERDRAFT) * settings.budget_s * (left - 1) / len(workloads)
             progress(f"{suite} {index + 1}/{len(workloads)} {workload.key}: {due - now:.0f} s")
-            _WorkloadRun(workload, device, settings, emitter).run(due, max(due, latest))
+            _WorkloadRun(workload, device, settings, emitter, watch).run(due, max(due, latest))
     emitter.emit("final", {"seconds": round(time.monotonic() - started, 3)})
 
 
@@ -112,10 +117,15 @@ class _WorkloadRun:
     """One workload: its network, and the backends that may be timed in it."""
 
     def __init__(
-        self, workload: Workload, device: str, settings: Settings, emitter: Emitter
+        self,
+        workload: Workload,
+        device: str,
+        settings: Settings,
+        emitter: Emitter,
+        watch: nvml.Watch | None,
     ) -> None:
         self.workload, self.device = workload, device
-        self.settings, self.emitter = settings, emitter
+        self.settings, self.emitter, self.watch = settings, emitter, watch
         self.reference, self.backends = compared(workload.suite)
 
     def run(self, due: float, latest: float) -> None:
@@ -143,7 +153,8 @@ class _WorkloadRun:
         if admitted:
             least, pace = self.settings.least_rounds, self.settings.pace
             plan = Schedule(self.settings.seed, least, due, latest, pace)
-            schedule.run(admitted, self.reference, self.workload.key, plan, self.emitter.emit)
+            key, emit = self.workload.key, self.emitter.emit
+            schedule.run(admitted, self.reference, key, plan, emit, self.watch)
 
     def _prepare(self) -> "tuple[Network, Survey]":
         # Here, not above: without diffusers there are still the cases, and why they are missing.

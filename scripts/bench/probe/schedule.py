@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import rounds
+from . import nvml, rounds
 from .paced import Pace
 
 AGAIN = "@again"
@@ -36,29 +36,40 @@ class Schedule:
 
 
 def run(
-    cases: Mapping[str, Sample], reference: str, key: str, schedule: Schedule, emit: Emit
+    cases: Mapping[str, Sample],
+    reference: str,
+    key: str,
+    schedule: Schedule,
+    emit: Emit,
+    watch: nvml.Watch | None = None,
 ) -> None:
     """Time every case once per round in an order drawn anew, and emit each round when it is done.
 
     A case gives its time on the device and on the host, in ns. `key` is what the records call the
-    set of cases. The first round is run whatever the time.
+    set of cases. The first round is run whatever the time. A round in which `watch` saw the GPU
+    slowed down does not count.
     """
     pace, least = schedule.pace, schedule.least_rounds
     samples: dict[str, list[int]] = {name: [] for name in cases}
     begun = time.monotonic()
     inside = spent = 0.0
-    done = 0
+    done = kept = 0
     while pace is None or pace.allows("round"):
         started = time.monotonic()
+        before = None if watch is None else watch.read()
         order = rounds.order(list(cases), schedule.seed, key, done)
         taken: dict[str, tuple[int, int]] = {}
         for name in order:
             start = time.monotonic()
             taken[name] = cases[name]()
             inside += time.monotonic() - start
-        for name, (device_ns, _) in taken.items():
-            samples[name].append(device_ns)
+        seen = {} if watch is None or before is None else nvml.between(before, watch.read())
+        why = nvml.slowdown(seen)
         done += 1
+        if why is None:
+            kept += 1
+            for name, (device_ns, _) in taken.items():
+                samples[name].append(device_ns)
         emit(
             "round",
             {
@@ -66,19 +77,21 @@ def run(
                 "order": order,
                 "samples_ns": {name: device_ns for name, (device_ns, _) in taken.items()},
                 "host_ns": {name: host_ns for name, (_, host_ns) in taken.items()},
+                "nvml": seen,
+                "discarded": why,
             },
         )
         over = pace is None and (
-            (done >= least and rounds.is_precise(half_widths(samples, reference), done, least))
-            or _is_over(begun, done, schedule)
+            (kept >= least and rounds.is_precise(half_widths(samples, reference), kept, least))
+            or _is_over(begun, done, kept, schedule)
         )
         spent += time.monotonic() - started
         if over:
             break
     outside = rounds.outside_share(inside, spent)
-    widths = half_widths(samples, reference) if done else {}
-    reasons = {name: rounds.shortfall(width, done, least) for name, width in widths.items()}
-    end = {"shape": key, "rounds": done, "reasons": reasons, "outside_share": outside}
+    widths = half_widths(samples, reference) if kept else {}
+    reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths.items()}
+    end = {"shape": key, "rounds": kept, "reasons": reasons, "outside_share": outside}
     emit("shape_end", end)
 
 
@@ -95,9 +108,9 @@ def half_widths(samples: Mapping[str, Sequence[int]], reference: str) -> dict[st
     }
 
 
-def _is_over(begun: float, done: int, schedule: Schedule) -> bool:
+def _is_over(begun: float, done: int, kept: int, schedule: Schedule) -> bool:
     """Whether one more round, as long as those since `begun` were on average, is too much."""
     now = time.monotonic()
     next_end = now + (now - begun) / done
-    enough = done >= schedule.least_rounds
+    enough = kept >= schedule.least_rounds
     return next_end > (min(schedule.due, schedule.latest) if enough else schedule.latest)

@@ -85,7 +85,8 @@ def sd15(side: int = 512, images: int = 1) -> tuple[Shape, ...]:
 def vae(side: int) -> Shape:
     """The one attention call of the VAE's mid block, which has a single head.
 
-    The web UI decodes the images of a batch one by one, so its batch is 1.
+    The web UI decodes the images of a batch one by one, so its batch is 1 (v1.9.3,
+    modules/processing.py: decode_latent_batch).
     """
     n = (side // LATENT_SIDE) ** 2
     return Shape(f"vae-{side}-self-{n}", 1, 1, n, n, VAE_CHANNELS, 1, "vae", side)

@@ -115,7 +115,7 @@ def test_a_reading_takes_what_there_is() -> None:
     assert watch.read() == Reading({"sw_power_cap_ns": 7}, sm_mhz=1980, mem_mhz=2619, others=0)
 
 
-@pytest.mark.parametrize("ours", [os.getpid(), 1_000_000], ids=["own id", "another id"])
+@pytest.mark.parametrize("ours", [os.getpid(), 1_000_000], ids=["our id", "the host's id"])
 def test_other_processes_are_told_at_the_start_and_counted_in_each_round(ours: int) -> None:
     """Also in a container, where the driver knows us by another id than our own."""
     driver = FakeNvml(71, 72)

@@ -78,6 +78,12 @@ def test_an_unknown_suite_is_answered_with_the_nearest() -> None:
         run("--suite", "replai")
 
 
+@pytest.mark.parametrize("name", ["replai", "x"])
+def test_an_unknown_suite_is_answered_with_the_list(name: str) -> None:
+    with pytest.raises(BadInput, match="Known: attn, unet, vae, image, replay, rebuild, verdicts"):
+        run("--suite", name)
+
+
 def test_an_unknown_profile_is_refused_before_anything_is_asked(
     replayed: list[tuple[str, Sequence[str], bool]],
 ) -> None:

@@ -20,7 +20,7 @@ from scripts.bench.probe.attn_plan import (
 )
 from scripts.bench.probing import Probe
 from scripts.bench.schema import Case, Ceilings, Discarded, Status
-from scripts.bench.suite import Measured, RawRecord, Settings
+from scripts.bench.suite import Measured, RawRecord, Settings, Sink
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import nearest
 
@@ -58,7 +58,7 @@ def _offer(name: str, listed: Sequence[str], known: Iterable[str] | None = None)
     return close + listing if close.startswith(" Did you mean") else listing
 
 
-def run(client: docker.DockerClient, image: str, settings: Settings, into: list[RawRecord]) -> None:
+def run(client: docker.DockerClient, image: str, settings: Settings, into: Sink) -> None:
     """Measure in the image; put the probe's records into `into` as they come.
 
     Raises Failure where the probe ended by itself before it was done.
@@ -66,7 +66,7 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: list[
     measure(probing.in_image(client, image), settings, into)
 
 
-def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
+def measure(probe: Probe, settings: Settings, into: Sink) -> None:
     """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
     choice = settings.attn
     arguments = ["attn", "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
@@ -75,8 +75,15 @@ def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
     arguments += ["--dtype", ",".join(choice.dtypes)]
     arguments += ["--cold"] if choice.cold else []
     arguments += ["--exact"] if settings.exact else []
+    arguments += ["--skip", ",".join(settings.skip)] if settings.skip else []
     most = settings.budget_s if settings.exact else most_seconds(choice, settings.budget_s)
     probing.collect(probe, arguments, most, into)
+
+
+def shape_of(record: RawRecord) -> str | None:
+    """Shape and type of a record that belongs to one, as SHAPE/TYPE."""
+    key = _group(record)
+    return None if key is None else "/".join(key)
 
 
 def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:
@@ -85,10 +92,13 @@ def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:
     measured = Measured()
     measured.header = next((r for r in records if r["record"] == "header"), None)
     measured.notes = list(measured.header.get("notes", [])) if measured.header else []
+    ceilings: dict[str, RawRecord] = {}
+    for record in records:
+        if record["record"] == "ceilings":  # a run that was continued measured them twice
+            ceilings.setdefault(record["dtype"], record)
     measured.ceilings = [
         Ceilings.model_validate({k: v for k, v in r.items() if k != "record"})
-        for r in records
-        if r["record"] == "ceilings"
+        for r in ceilings.values()
     ]
     groups: dict[tuple[str, str], list[RawRecord]] = {}
     for record in records:

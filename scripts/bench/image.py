@@ -17,7 +17,7 @@ from PIL import Image
 
 from scripts.bench import container, stats
 from scripts.bench.schema import Case, Difference
-from scripts.bench.suite import Measured, RawRecord, Settings
+from scripts.bench.suite import Measured, RawRecord, Settings, Sink
 from scripts.workspace.cli import say
 from scripts.workspace.errors import Failure
 
@@ -92,7 +92,7 @@ class InContainer:
         return str(self._container.logs().decode(errors="replace"))
 
 
-def run(client: docker.DockerClient, image: str, settings: Settings, into: list[RawRecord]) -> None:
+def run(client: docker.DockerClient, image: str, settings: Settings, into: Sink) -> None:
     """Start the image's web UI and measure it; records go into `into` as they come.
 
     Raises Failure where it does not get ready, or fails.
@@ -105,7 +105,7 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: list[
         measure(webui, settings, into)
 
 
-def measure(webui: WebUi, settings: Settings, into: list[RawRecord]) -> None:
+def measure(webui: WebUi, settings: Settings, into: Sink) -> None:
     """Wait for a first picture, find out what can be applied, then time that in rounds."""
     _to(into, webui.probe("ready", "--timeout", str(READY_S)))
     usable = []
@@ -121,7 +121,7 @@ def measure(webui: WebUi, settings: Settings, into: list[RawRecord]) -> None:
     _to(into, webui.probe("image", *arguments))
 
 
-def _to(into: list[dict[str, Any]], records: Iterator[RawRecord]) -> None:
+def _to(into: Sink, records: Iterator[RawRecord]) -> None:
     for record in records:
         into.append(record)
 

@@ -65,6 +65,14 @@ def parser() -> Parser:
         metavar=("BEFORE", "AFTER"),
         help="measure nothing: the verdict on each case that two result files have in common",
     )
+    made.add_argument(
+        "--continue",
+        dest="resume",
+        nargs="?",
+        const="",
+        metavar="RUN_ID",
+        help="go on with the newest run that was killed, or with that one, by its own arguments",
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     made.add_argument(
         "--record",

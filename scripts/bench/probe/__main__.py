@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     for each in (attn, unet, vae, same, image):
         each.add_argument("--seed", type=int, default=1)
     for each in (attn, unet, vae, image):
+        each.add_argument("--skip", type=_names, default=(), help="keys of shapes measured before")
         each.add_argument("--rounds", type=int, default=20, help="rounds at least")
         each.add_argument("--budget", type=float, default=100.0, help="seconds")
     for each in (ready, select, image):
@@ -106,11 +107,13 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
         return 0
     if args.command == "attn":
         choice = Choice(args.size, args.shape, args.backend, args.dtype, args.cold)
-        settings = attn_job.Settings(args.seed, args.rounds, args.budget, args.exact, choice)
+        settings = attn_job.Settings(
+            args.seed, args.rounds, args.budget, args.exact, choice, args.skip
+        )
         attn.run(settings, emitter, started)
         return 0
     if args.command in ("unet", "vae"):
-        plan = forward.Settings(args.seed, args.rounds, args.budget, args.quick)
+        plan = forward.Settings(args.seed, args.rounds, args.budget, args.quick, args.skip)
         forward.run(args.command, plan, emitter, started)
         return 0
     faults = agreement.check(args.seed)

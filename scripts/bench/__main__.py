@@ -252,7 +252,9 @@ def _check(args: argparse.Namespace, chosen: Sequence[SuiteName]) -> None:
             if name not in IN_HOST:
                 known = ", ".join(IN_HOST)
                 raise BadInput(f"suite {name} does not run with --in host; these do: {known}.")
-    given = {name for name in ("full", "shape", "backend", "dtype", "cold") if getattr(args, name)}
+    if args.full and not {"attn", "image"} & set(chosen):
+        raise BadInput("--full is of the suites attn and image; neither was chosen.")
+    given = {name for name in ("shape", "backend", "dtype", "cold") if getattr(args, name)}
     if given and "attn" not in chosen:
         raise BadInput(f"--{min(given)} is of the suite attn, which was not chosen.")
     _choice(args)

@@ -50,7 +50,7 @@ def shape_of(record: RawRecord) -> str | None:
     """The key of the shape that a record belongs to; None for one that is of the whole run."""
     if record["record"] == "shape":
         return str(record["key"])
-    if record["record"] in ("case", "round", "shape_end"):
+    if record["record"] in ("case", "image", "round", "shape_end"):
         return str(record["shape"])
     return None
 

@@ -96,13 +96,13 @@ def parser() -> Parser:
         metavar="RUN.json",
         help="export stored runs and measure nothing; otava alone takes several",
     )
-    attn = made.add_argument_group("of the suite attn")
-    attn.add_argument(
+    made.add_argument(
         "--full",
         action="store_true",
-        help="for the record: every shape, batch, prompt, type and forced kernel; takes hours on "
-        "a CPU",
+        help="for the record. attn: every shape, batch, prompt, type and forced kernel; hours on a "
+        "CPU. image: every size, batch and prompt; two hours on a GPU, ten minutes on a CPU",
     )
+    attn = made.add_argument_group("of the suite attn")
     for name, what in (
         ("shape", "shapes by name or pattern, of all that there are (sdxl-*,vae-512-self-4096)"),
         ("backend", "these backends; sdp, which all are compared with, always comes along"),

@@ -9,9 +9,10 @@ import sys
 import time
 
 from .attn_plan import Choice
-from .image import DEFAULT_URL, TITLES, Api, Plan, Refused, launch_record, wait_ready
+from .image import Plan
 from .image import run as run_image
 from .records import Emitter, progress
+from .webui import DEFAULT_URL, TITLES, Api, Refused, launch_record, wait_ready
 
 _ENTERED = "SDKILN_PROBE_ENTERED"
 
@@ -21,11 +22,9 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="probe", description=__doc__)
     commands = made.add_subparsers(dest="command", required=True)
     attn = commands.add_parser("attn", help="time attention on the shapes of the web UI's models")
-    attn.add_argument("--size", choices=("quick", "default", "full"), default="default")
     for name in ("shape", "backend", "dtype"):
         attn.add_argument(f"--{name}", type=_names, default=(), help="names, separated by commas")
     attn.add_argument("--cold", action="store_true", help="empty the caches before each call")
-    attn.add_argument("--exact", action="store_true", help="--budget is this run's, whatever size")
     unet = commands.add_parser("unet", help="time denoising steps of whole networks")
     vae = commands.add_parser("vae", help="time decodes of whole networks")
     for each in (unet, vae):
@@ -37,7 +36,10 @@ def parser() -> argparse.ArgumentParser:
     select = commands.add_parser("select", help="switch the attention optimization")
     select.add_argument("backend", choices=sorted(TITLES))
     image = commands.add_parser("image", help="time images")
-    image.add_argument("--backends", required=True, help="names, separated by commas")
+    image.add_argument("--backends", type=_names, required=True, help="separated by commas")
+    for each in (attn, image):
+        each.add_argument("--size", choices=("quick", "default", "full"), default="default")
+        each.add_argument("--exact", action="store_true", help="--budget is this run's")
     for each in (attn, unet, vae, same, image):
         each.add_argument("--seed", type=int, default=1)
     for each in (attn, unet, vae, image):
@@ -83,9 +85,8 @@ def main() -> int:
         elif args.command == "select":
             emitter.emit("selected", {"held": api.select(TITLES[args.backend])})
         else:
-            names = tuple(args.backends.split(","))
-            plan = Plan(names, args.seed, args.rounds, args.budget)
-            run_image(api, plan, emitter)
+            many = (args.budget, args.size, args.exact, args.skip)
+            run_image(api, Plan(args.backends, args.seed, args.rounds, *many), emitter)
     except (Refused, OSError) as error:
         emitter.emit("error", {"reason": str(error)})
         return 1

@@ -123,8 +123,8 @@ class Case(Record):
     `samples_ns`; on CUDA it is the time to issue the calls. `bytes` and `flops` are the least
     that the shape asks for, `pct_floor` the share of the median that the device's ceilings
     explain (None where they are not known). `peak_bytes` is what a call takes beyond its inputs and
-    weights, of suite image what the web UI takes beyond what it held when
-    idle, `attention_share` the part of a network's time inside its attention, from 0 to 1.
+    weights, of suite image all that the web UI held, `attention_share` the part of a network's time
+    inside its attention, from 0 to 1.
     `nvml` is what the GPU's driver counted in each round, `cycles` the sample by its SM clock.
     """
 

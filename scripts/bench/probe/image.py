@@ -104,7 +104,7 @@ def run(api: Api, plan: Plan, emitter: Emitter) -> None:
         for pictures, share in zip(whole, shares(whole), strict=True)
         if pictures.name not in plan.skip
     ]
-    notes = [f"image: peak memory is the {memory.source}"]
+    notes = [f"image: peak memory: {memory.source}"]
     if dtype is not None:
         notes.append(DTYPE_NOTE.format(dtype=dtype))
     emitter.emit("plan", {"reference": plan.backends[0], "dtype": dtype, "notes": notes})

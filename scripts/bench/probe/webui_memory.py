@@ -1,7 +1,8 @@
-"""Peak memory of the web UI while it draws, beyond what it held when it was idle.
+"""Peak memory of the web UI while it draws, its weights and all.
 
 On a CPU Linux keeps the peak of a process's resident set (VmHWM), which can be begun anew before
-each picture (proc(5), clear_refs). It is an upper bound: an allocator gives freed memory back late.
+each picture (proc(5), clear_refs). It is an upper bound of what the picture needs: an allocator
+gives back late what earlier ones had taken.
 
 On CUDA the API tells what torch has reserved. The web UI gives its cache back after each picture,
 so what was reserved meanwhile stays until then and can be seen by asking; torch's own peak is of
@@ -47,37 +48,34 @@ def listener(port: int) -> int | None:
 class Resident:
     """Peaks of a process's resident set."""
 
-    source = "growth of the web UI's resident set (VmHWM), an upper bound"
+    source = "peak of the web UI's resident set (VmHWM), weights and what was freed late included"
 
     def __init__(self, process: int) -> None:
-        """Take the process, idle. Raises OSError where its peak cannot be begun anew."""
+        """Take the process. Raises OSError where its peak cannot be begun anew."""
         self._folder = PROC / str(process)
         self._begin()
-        self._idle = self._bytes("VmRSS:")
 
     def _begin(self) -> None:
         (self._folder / "clear_refs").write_text("5")
-
-    def _bytes(self, name: str) -> int:
-        lines = (self._folder / "status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
     def around(self, call: Callable[[], T]) -> "Measured[T]":
         """Call it; what it returns, and the peak meanwhile in bytes."""
         self._begin()
         result = call()
-        return result, max(self._bytes("VmHWM:") - self._idle, 0)
+        lines = (self._folder / "status").read_text().splitlines()
+        return result, next(int(each.split()[1]) << 10 for each in lines if "VmHWM:" in each)
 
 
 class Reserved:
     """Peaks of what torch holds of a GPU, asked for again and again from a thread."""
 
-    source = "growth of what torch has reserved of the GPU, as the web UI's API tells it"
+    source = (
+        "most that torch had reserved of the GPU, weights included, as the web UI's API tells it"
+    )
 
     def __init__(self, api: Api) -> None:
-        """Take a web UI that is idle."""
+        """Take the web UI to ask."""
         self._api = api
-        self._idle = self._ask()["current"]
 
     def _ask(self) -> dict[str, Any]:
         found: dict[str, Any] = self._api.ask("memory")["cuda"]["reserved"]
@@ -101,8 +99,7 @@ class Reserved:
             over.set()
             thread.join()
         after = self._ask()["peak"]
-        peak = after if after > before else max(seen)
-        return result, max(peak - self._idle, 0) if peak else None
+        return result, after if after > before else max(seen) or None
 
 
 class Unknown:
@@ -118,7 +115,7 @@ class Unknown:
 
 
 def memory_of(api: Api) -> "Resident | Reserved | Unknown":
-    """What tells the memory of this web UI, which is idle."""
+    """What tells the memory of this web UI."""
     if on_gpu(api):
         return Reserved(api)
     port = urlsplit(api.url).port

@@ -333,17 +333,17 @@ def test_the_type_is_that_of_the_web_uis_flags(server: FakeWebUi) -> None:
     assert webui.dtype_of(api) == "float16"
 
 
-def test_on_cuda_a_new_peak_is_told_exactly_and_the_idle_memory_is_not_in_it(
+def test_on_cuda_a_new_peak_is_told_exactly_and_a_lower_one_as_it_was_seen(
     server: FakeWebUi,
 ) -> None:
     server.peak, server.cuda = 700, {"reserved": {"current": 100, "peak": 100}}
     api = webui.Api(server.url)
     memory = webui_memory.memory_of(api)
     assert isinstance(memory, webui_memory.Reserved)
-    assert memory.around(lambda: api.draw(1, Pictures(64, 1)))[1] == 600
+    assert memory.around(lambda: api.draw(1, Pictures(64, 1)))[1] == 700
     api.draw(1, Pictures(64, 1))
     server.cuda["reserved"]["current"] = 300  # as seen in the middle of a picture
-    assert memory.around(lambda: time.sleep(0.2))[1] == 200
+    assert memory.around(lambda: time.sleep(0.2))[1] == 300
 
 
 def test_a_process_is_found_by_its_port_and_its_peak_begins_anew() -> None:

@@ -4,12 +4,25 @@ import argparse
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import attn, host, image, networks, packages, probing, schema, table
+from scripts.bench import (
+    attn,
+    cases,
+    host,
+    image,
+    journal,
+    networks,
+    options,
+    packages,
+    probing,
+    schema,
+    table,
+)
 from scripts.bench.ab import run as ab
 from scripts.bench.advise import run as advise
 from scripts.bench.compare import compared
@@ -18,7 +31,7 @@ from scripts.bench.probe.attn_plan import Choice, SizeName
 from scripts.bench.probing import Probe
 from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
-from scripts.bench.suite import Measured, RawRecord, Settings, Suite
+from scripts.bench.suite import Measured, Settings, Sink, Suite
 from scripts.bench.tracking import run as tracking
 from scripts.bench.tracking import turns
 from scripts.bench.tracking.gate import Interleave, Plan
@@ -44,13 +57,15 @@ MEASURING = (
 )
 UNMEASURED: Final = {REPLAY, REBUILD, VERDICTS}
 SUITES: dict[MeasuredSuite, Suite] = {
-    "attn": Suite(attn.run, attn.evaluate),
-    "unet": Suite(partial(networks.run, "unet"), partial(networks.evaluate, "unet")),
-    "vae": Suite(partial(networks.run, "vae"), partial(networks.evaluate, "vae")),
-    "image": Suite(image.run, image.evaluate),
+    "attn": Suite(attn.run, attn.evaluate, attn.shape_of),
+    "unet": Suite(
+        partial(networks.run, "unet"), partial(networks.evaluate, "unet"), cases.shape_of
+    ),
+    "vae": Suite(partial(networks.run, "vae"), partial(networks.evaluate, "vae"), cases.shape_of),
+    "image": Suite(image.run, image.evaluate, cases.shape_of),
 }
 # Those that run without an image, too.
-IN_HOST: dict[SuiteName, Callable[[Probe, Settings, list[RawRecord]], None]] = {
+IN_HOST: dict[SuiteName, Callable[[Probe, Settings, Sink], None]] = {
     "attn": attn.measure,
     "unet": partial(networks.measure, "unet"),
     "vae": partial(networks.measure, "vae"),
@@ -59,6 +74,9 @@ IN_HOST: dict[SuiteName, Callable[[Probe, Settings, list[RawRecord]], None]] = {
 
 def main(args: argparse.Namespace) -> int:
     """Run the chosen suites, or use stored runs; return the exit code."""
+    if args.resume is not None:
+        _continue(args)
+        return 0
     exports = formats.wanted(args.export)
     if args.ab:
         ab.run(args, load(), _choice(args))
@@ -101,12 +119,16 @@ def main(args: argparse.Namespace) -> int:
     if measured := [
         name for name in chosen if name != REPLAY and name != REBUILD and name != VERDICTS
     ]:
-        result = _measure(args, workspace, measured, exports)
-        if args.record:
-            tracking.keep(result)
-        if plan is not None:
-            tracking.judge(plan, result, args.seed, _in_turns(args))
+        _use(_measure(args, workspace, measured, exports), args, plan)
     return 0
+
+
+def _use(result: schema.Run, args: argparse.Namespace, plan: Plan | None) -> None:
+    """Record what was measured, or hold it against the baseline, if that was asked for."""
+    if args.record:
+        tracking.keep(result)
+    if plan is not None:
+        tracking.judge(plan, result, args.seed, _in_turns(args))
 
 
 def _refuse(args: argparse.Namespace, chosen: str, names: Sequence[str]) -> None:
@@ -172,34 +194,57 @@ def _in_turns(args: argparse.Namespace) -> Interleave:
     return partial(turns.interleaved, seed=args.seed, budget_s=args.budget, full=args.full)
 
 
+def _continue(args: argparse.Namespace) -> None:
+    """Go on with a run that was killed. Raises BadInput for arguments beside, and as `_measure`."""
+    usual = options.parser()
+    others = set(vars(args)) - {"resume", "verbose"}
+    if any(getattr(args, name) != usual.get_default(name) for name in others):
+        raise BadInput("--continue takes the run's own arguments, and no others beside.")
+    before = journal.find(args.resume)
+    own, _ = usual.parse_known_args(before.head.argv)
+    say(f"bench: going on with run {before.head.run_id}, begun {before.head.utc}")
+    plan = _plan(own) if own.gate else None
+    result = _measure(own, load(), before.head.suites, formats.wanted(own.export), before)
+    _use(result, own, plan)
+
+
 def _measure(
     args: argparse.Namespace,
     workspace: Workspace,
     suites: Sequence[MeasuredSuite],
     exports: Sequence[formats.Export],
+    before: journal.Unfinished | None = None,
 ) -> schema.Run:
     """Measure in the image or in the host, write the result, print and return it.
 
+    It goes on from `before`, a run that was killed.
+
     Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
     """
-    settings = {name: _settings(args, workspace, name) for name in suites}
-    records: dict[MeasuredSuite, list[RawRecord]] = {name: [] for name in suites}
+    settings = {name: _settings(args, workspace, name, before) for name in suites}
     python = host.interpreter(args.python) if args.where == "host" else None
     record = built(args.profile) if python is None else None
+    written = _journal(record, suites, before)
+    kept = {name: journal.Kept(written, name, SUITES[name].shape_of, before) for name in suites}
+    missing = [name for name in suites if before is None or not before.is_done(name)]
+    whole = False
     try:
         if record is not None:
             client = ensure().client()
-            for name in suites:
-                SUITES[name].run(client, record.image, settings[name], records[name])
+            for name in missing:
+                SUITES[name].run(client, record.image, settings[name], kept[name])
         elif python is not None:
-            for name in suites:
-                IN_HOST[name](probing.in_host(python), settings[name], records[name])
+            for name in missing:
+                IN_HOST[name](probing.in_host(python), settings[name], kept[name])
+        whole = True
     finally:
         # Also on Ctrl-C and on a failure: what was measured until then is kept.
-        measured = {name: SUITES[name].evaluate(records[name], args.seed) for name in suites}
-        result = _result(args, record, measured)
-        if result is not None:
-            _keep(result, args.json, exports)
+        measured = {name: SUITES[name].evaluate(kept[name].records, args.seed) for name in suites}
+        result = _result(args, written, record, measured)
+        with closing(written):
+            if result is not None:
+                _keep(result, args.json, exports)
+            written.end(whole=whole)
     wrong = [line for each in measured.values() for line in each.disagreements]
     if wrong:
         lines = "\n".join(f"  {line}" for line in wrong)
@@ -209,7 +254,42 @@ def _measure(
     return result
 
 
-def _settings(args: argparse.Namespace, workspace: Workspace, suite: MeasuredSuite) -> Settings:
+def _journal(
+    record: BuildRecord | None,
+    suites: Sequence[MeasuredSuite],
+    before: journal.Unfinished | None,
+) -> journal.Journal:
+    """Where what is measured is written as it comes.
+
+    Raises BadInput where that is not what the run `before` was begun with.
+    """
+    now = datetime.now(timezone.utc)
+    head = journal.Head(
+        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        utc=now.strftime(schema.UTC),
+        argv=tuple(sys.argv[1:]),
+        suites=tuple(suites),
+        commit=git_state()[0] or None,
+        lock_sha256=None if record is None else record.lock_sha256,
+        image_digest=None if record is None else record.digest,
+    )
+    if before is not None:
+        before.require(head)
+        return journal.resume(before, head.utc)
+    if (other := journal.newest()) is not None:
+        say(
+            f"bench: run {other.head.run_id}, begun {other.head.utc}, was not finished: --continue "
+            f"goes on with it, rm {shown(other.path)} forgets it"
+        )
+    return journal.begin(head)
+
+
+def _settings(
+    args: argparse.Namespace,
+    workspace: Workspace,
+    suite: MeasuredSuite,
+    before: journal.Unfinished | None,
+) -> Settings:
     """Return how a suite is run; what it imports beside the image's packages is installed."""
     bench, profile = workspace.bench, workspace.profile(args.profile)
     return Settings(
@@ -222,6 +302,7 @@ def _settings(args: argparse.Namespace, workspace: Workspace, suite: MeasuredSui
         else None,
         exact=bool(args.budget or args.quick),
         attn=_choice(args),
+        skip=() if before is None else before.finished(suite),
     )
 
 
@@ -247,7 +328,9 @@ def _check(args: argparse.Namespace, chosen: Sequence[SuiteName]) -> None:
             if name not in IN_HOST:
                 known = ", ".join(IN_HOST)
                 raise BadInput(f"suite {name} does not run with --in host; these do: {known}.")
-    given = {name for name in ("full", "shape", "backend", "dtype", "cold") if getattr(args, name)}
+    if args.full and not {"attn", "image"} & set(chosen):
+        raise BadInput("--full is of the suites attn and image; neither was chosen.")
+    given = {name for name in ("shape", "backend", "dtype", "cold") if getattr(args, name)}
     if given and "attn" not in chosen:
         raise BadInput(f"--{min(given)} is of the suite attn, which was not chosen.")
     _choice(args)
@@ -265,6 +348,7 @@ def _suites(names: Iterable[str]) -> list[SuiteName]:
 
 def _result(
     args: argparse.Namespace,
+    written: journal.Journal,
     record: BuildRecord | None,
     measured: Mapping[MeasuredSuite, Measured],
 ) -> schema.Run | None:
@@ -275,13 +359,13 @@ def _result(
     now = datetime.now(timezone.utc)
     sha, dirty = git_state()
     return schema.Run(
-        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        run_id=written.head.run_id,
         utc=now.strftime(schema.UTC),
         git=schema.Git(sha=sha or None, dirty=dirty or not sha),
         ran_in="host" if record is None else "image",
         lock_sha256=None if record is None else record.lock_sha256,
         image_digest=None if record is None else record.digest,
-        argv=tuple(sys.argv[1:]),
+        argv=written.head.argv,
         seed=args.seed,
         host=schema.Host.model_validate(header["host"]),
         gpu=None if header["gpu"] is None else schema.Gpu.model_validate(header["gpu"]),
@@ -290,18 +374,29 @@ def _result(
         cases=tuple(case for each in measured.values() for case in each.cases),
         compare=tuple(found for each in measured.values() for found in each.compare),
         ceilings=tuple(found for each in measured.values() for found in each.ceilings),
-        notes=tuple(dict.fromkeys(note for each in measured.values() for note in each.notes)),
+        notes=tuple(dict.fromkeys(note for each in measured.values() for note in each.notes))
+        + tuple(f"the run was cut short, and continued at {utc}" for utc in written.continued),
     )
 
 
 def _keep(result: schema.Run, also: Path | None, exports: Sequence[formats.Export]) -> None:
-    """Write the result under .workspace/bench/, and where it was asked for; print it."""
+    """Write the result under .workspace/bench/, and where it was asked for; print it.
+
+    Raises Failure where the disk does not take it.
+    """
     path = BENCH / f"{result.run_id}.json"
-    schema.save(result, path)
-    if also is not None:
-        schema.save(result, also)
-    # Stdout is the export's, if one goes there.
-    table.show(result, table.console(stderr=any(export.file is None for export in exports)))
+    try:
+        for each in filter(None, (path, also)):
+            schema.save(result, each)
+    except OSError as error:
+        raise Failure(
+            f"the result {shown(each)} cannot be written: {error.strerror}.",
+            hint="Every sample is in the run's journal. Make space, and write it by "
+            f"./nox -s bench -- --continue {result.run_id}",
+        ) from None
+    finally:
+        # Stdout is the export's, if one goes there.
+        table.show(result, table.console(stderr=any(export.file is None for export in exports)))
     say(f"bench: wrote {shown(path)}")
     formats.write(exports, [result])
 

@@ -20,7 +20,7 @@ from scripts.bench.probe.attn_plan import (
 )
 from scripts.bench.probing import Probe
 from scripts.bench.schema import Case, Ceilings, Status
-from scripts.bench.suite import Measured, RawRecord, Settings
+from scripts.bench.suite import Measured, RawRecord, Settings, Sink
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import offer
 
@@ -51,7 +51,7 @@ def checked(choice: Choice) -> Choice:
     return choice
 
 
-def run(client: docker.DockerClient, image: str, settings: Settings, into: list[RawRecord]) -> None:
+def run(client: docker.DockerClient, image: str, settings: Settings, into: Sink) -> None:
     """Measure in the image; put the probe's records into `into` as they come.
 
     Raises Failure where the probe ended by itself before it was done.
@@ -59,7 +59,7 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: list[
     measure(probing.in_image(client, image), settings, into)
 
 
-def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
+def measure(probe: Probe, settings: Settings, into: Sink) -> None:
     """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
     choice = settings.attn
     most = settings.budget_s if settings.exact else most_seconds(choice, settings.budget_s)
@@ -74,7 +74,14 @@ def arguments(settings: Settings) -> list[str]:
     told += ["--shape", ",".join(choice.shapes), "--backend", ",".join(choice.backends)]
     told += ["--dtype", ",".join(choice.dtypes)]
     told += ["--cold"] if choice.cold else []
-    return told + (["--exact"] if settings.exact else [])
+    told += ["--exact"] if settings.exact else []
+    return told + (["--skip", ",".join(settings.skip)] if settings.skip else [])
+
+
+def shape_of(record: RawRecord) -> str | None:
+    """Shape and type of a record that belongs to one, as SHAPE/TYPE."""
+    key = _group(record)
+    return None if key is None else "/".join(key)
 
 
 def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:
@@ -83,10 +90,13 @@ def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:
     measured = Measured()
     measured.header = next((r for r in records if r["record"] == "header"), None)
     measured.notes = list(measured.header.get("notes", [])) if measured.header else []
+    ceilings: dict[str, RawRecord] = {}
+    for record in records:
+        if record["record"] == "ceilings":  # a run that was continued measured them twice
+            ceilings.setdefault(record["dtype"], record)
     measured.ceilings = [
         Ceilings.model_validate({k: v for k, v in r.items() if k != "record"})
-        for r in records
-        if r["record"] == "ceilings"
+        for r in ceilings.values()
     ]
     groups: dict[tuple[str, str], list[RawRecord]] = {}
     for record in records:

@@ -50,6 +50,15 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
     return measured
 
 
+def shape_of(record: RawRecord) -> str | None:
+    """The key of the shape that a record belongs to; None for one that is of the whole run."""
+    if record["record"] == "shape":
+        return str(record["key"])
+    if record["record"] in ("case", "image", "round", "shape_end"):
+        return str(record["shape"])
+    return None
+
+
 def _backend(case: RawRecord) -> str:
     return str(case["id"]).rsplit("/", 1)[-1]
 

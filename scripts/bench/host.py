@@ -1,8 +1,10 @@
 """The probe in any Python of this machine that has torch, without an image."""
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +19,8 @@ from scripts.workspace.cli import say
 from scripts.workspace.errors import BadInput
 
 OLDEST = (3, 10)
+# Of prctl(2): which signal a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
 LOOK_S = 60.0
 STOP_S = 10.0
 _LOOK = (
@@ -99,6 +103,8 @@ def process_of(
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         # Ctrl-C is ours to pass on: the probe would answer it with a traceback.
         start_new_session=True,
+        # If we are killed, it must not go on and slow down whatever is measured next.
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )
     try:
         yield process
@@ -113,6 +119,10 @@ def process_of(
         for pipe in filter(None, (process.stdout, process.stdin)):
             with suppress(BrokenPipeError):
                 pipe.close()
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _kill(process: subprocess.Popen[bytes], limit_s: float) -> None:

@@ -7,7 +7,7 @@ import docker
 
 from scripts.bench import cases, probing
 from scripts.bench.probing import Probe
-from scripts.bench.suite import Measured, RawRecord, Settings
+from scripts.bench.suite import Measured, RawRecord, Settings, Sink
 
 SuiteName = Literal["unet", "vae"]
 
@@ -19,7 +19,7 @@ def run(
     client: docker.DockerClient,
     image: str,
     settings: Settings,
-    into: list[RawRecord],
+    into: Sink,
 ) -> None:
     """Measure in the image; put the probe's records into `into` as they come.
 
@@ -28,7 +28,7 @@ def run(
     measure(suite, probing.in_image(client, image, settings.packages), settings, into)
 
 
-def measure(suite: SuiteName, probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
+def measure(suite: SuiteName, probe: Probe, settings: Settings, into: Sink) -> None:
     """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
     probing.collect(probe, arguments(suite, settings), settings.budget_s, into)
 
@@ -37,7 +37,8 @@ def arguments(suite: SuiteName, settings: Settings) -> list[str]:
     """Return what the probe is told."""
     told = [suite, "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
     told += ["--budget", str(settings.budget_s)]
-    return told + (["--quick"] if settings.quick else [])
+    told += ["--quick"] if settings.quick else []
+    return told + (["--skip", ",".join(settings.skip)] if settings.skip else [])
 
 
 def evaluate(suite: SuiteName, records: Iterable[RawRecord], seed: int) -> Measured:

@@ -80,6 +80,14 @@ def parser() -> Parser:
         help="measure nothing: the attention option that stored runs speak for, by device, size "
         'and batch, and what attention = "auto" makes of them (with --of, of these runs alone)',
     )
+    made.add_argument(
+        "--continue",
+        dest="resume",
+        nargs="?",
+        const="",
+        metavar="RUN_ID",
+        help="go on with the newest run that was killed, or with that one, by its own arguments",
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     made.add_argument(
         "--record",
@@ -122,13 +130,13 @@ def parser() -> Parser:
         help="measure nothing: export stored runs (otava alone takes several), --record them, "
         "--gate one, or --advise by them",
     )
-    attn = made.add_argument_group("of the suite attn")
-    attn.add_argument(
+    made.add_argument(
         "--full",
         action="store_true",
-        help="for the record: every shape, batch, prompt, type and forced kernel; takes hours on "
-        "a CPU",
+        help="for the record. attn: every shape, batch, prompt, type and forced kernel; hours on a "
+        "CPU. image: every size, batch and prompt; two hours on a GPU, ten minutes on a CPU",
     )
+    attn = made.add_argument_group("of the suite attn")
     for name, what in (
         ("shape", "shapes by name or pattern, of all that there are (sdxl-*,vae-512-self-4096)"),
         ("backend", "these backends; sdp, which all are compared with, always comes along"),

@@ -129,8 +129,9 @@ def _table(
     table.add_column("median ms", justify="right", no_wrap=True)
     if first.suite != "attn":
         table.add_column("it/s", justify="right", no_wrap=True)
-    if first.suite in NETWORKS:
+    if first.suite != "attn":
         table.add_column("peak MB", justify="right", no_wrap=True)
+    if first.suite in NETWORKS:
         table.add_column("attention", justify="right", no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -152,7 +153,7 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     network = case.suite in NETWORKS
     if case.status != "ok":
         ceiling = ["-"] if case.suite == "attn" else []
-        blank = ["-"] * ({"attn": 4, "image": 5}.get(case.suite, 7))
+        blank = ["-"] * ({"attn": 4, "image": 6}.get(case.suite, 7))
         return [label, "-", case.status, *blank, _error(case), *ceiling, "see below"]
     time = stats.median(case.samples_ns)
     cells = [
@@ -162,8 +163,8 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     ]
     if case.suite != "attn":
         cells.append(f"{case.shape.get('steps', 1) / (time.value / 1e9):.2f}")
-    if network:
         cells.append("-" if case.peak_bytes is None else f"{case.peak_bytes / 1e6:,.0f}")
+    if network:
         cells.append("-" if case.attention_share is None else f"{case.attention_share:.0%}")
     if found is None:
         cells += ["-", "reference" if is_reference else "-", "-"]
@@ -194,5 +195,7 @@ def _error(case: Case) -> str:
     if case.difference is not None:
         if case.difference.psnr_db is None:
             return "equal"
-        return f"{case.difference.psnr_db:.1f} dB, max {case.difference.max_abs}"
+        mean = case.difference.mean_abs
+        known = "" if mean is None else f", mean {mean:.2g}"
+        return f"{case.difference.psnr_db:.1f} dB{known}, max {case.difference.max_abs}"
     return "-" if case.rel_l2 is None else f"{case.rel_l2:.1e}"

@@ -32,7 +32,10 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
     choice = settings.choice
     watch, notes = watching.begin("attn", device)
     head = machine.header()
-    plan = jobs(choice, device)
+    whole = jobs(choice, device)
+    shared = zip(whole, budget_shares(whole, device), strict=True)
+    left_over = [(job, share) for job, share in shared if job.key not in settings.skip]
+    plan, shares = [job for job, _ in left_over], [share for _, share in left_over]
     total = settings.base_s if settings.exact else budget_s(choice, device, settings.base_s)
     emitter.emit(
         "header",
@@ -50,8 +53,7 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
         }
         evict = attn_timing.evictor(device) if choice.cold else None
         place = Place(device, settings, emitter, watch, known, evict)
-        shares = budget_shares(plan, device)
-        end = started + total
+        end = started + total * sum(shares)
         for index, job in enumerate(plan):
             left = max(end - time.monotonic(), 0.0) * shares[index] / sum(shares[index:])
             if settings.pace:  # the time that goes by is not this run's own

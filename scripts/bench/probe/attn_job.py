@@ -33,6 +33,8 @@ class Settings:
     base_s: float
     exact: bool
     choice: Choice
+    skip: tuple[str, ...] = ()
+    """Shapes that were measured before, as SHAPE/TYPE."""
     pace: Pace | None = None
 
 

@@ -60,6 +60,8 @@ class Settings:
     least_rounds: int
     budget_s: float
     quick: bool
+    skip: tuple[str, ...] = ()
+    """Keys of workloads that were measured before."""
     pace: Pace | None = None
 
 
@@ -94,8 +96,10 @@ def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) 
         "header",
         {**head, "suite": suite, "device": device, "seed": settings.seed, "notes": notes},
     )
-    workloads = chosen(suite, device, settings.quick)
-    end = started + settings.budget_s
+    whole = chosen(suite, device, settings.quick)
+    workloads = [workload for workload in whole if workload.key not in settings.skip]
+    budget_s = settings.budget_s * len(workloads) / len(whole)
+    end = started + budget_s
     with torch.inference_mode():
         for index, workload in enumerate(workloads):
             if settings.pace:
@@ -103,11 +107,11 @@ def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) 
                     break
                 now = time.monotonic()  # what went by until now is not this run's own time
                 due = now + settings.budget_s / len(workloads)
-                _WorkloadRun(workload, device, settings, emitter).run(due, float("inf"))
+                _WorkloadRun(workload, device, settings, emitter, watch).run(due, float("inf"))
                 continue
             now, left = time.monotonic(), len(workloads) - index
             due = now + max(end - now, 0.0) / left
-            latest = end - (1 - OVERDRAFT) * settings.budget_s * (left - 1) / len(workloads)
+            latest = end - (1 - OVERDRAFT) * budget_s * (left - 1) / len(workloads)
             progress(f"{suite} {index + 1}/{len(workloads)} {workload.key}: {due - now:.0f} s")
             _WorkloadRun(workload, device, settings, emitter, watch).run(due, max(due, latest))
     emitter.emit("final", {"seconds": round(time.monotonic() - started, 3)})

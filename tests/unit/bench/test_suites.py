@@ -104,7 +104,7 @@ def test_replay_may_stand_among_the_suites_of_every_run_and_has_no_seconds() -> 
         (("--suite", "image", "--in", "host"), "suite image does not run with --in host"),
         (("--python", "python3"), "--python is of --in host"),
         (("--quick", "--full"), "exclude each other"),
-        (("--suite", "replay", "--full"), "--full is of the suite attn"),
+        (("--suite", "replay", "--full"), "--full is of the suites attn and image"),
         (("--suite", "attn", "--backend", "sdq"), "no backend 'sdq'"),
         (("--suite", "attn", "--quick", "--record"), "--quick is a glance"),
         (("--gate", "--quick"), "--gate does not go with --quick"),

@@ -71,6 +71,12 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def report(session: nox.Session) -> None:
+    """Make the HTML page of all that was built and measured."""
+    run(session, "report")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, starting what they need; `-- unit` runs the fast ones alone."""
     run(session, "dev")

@@ -4,26 +4,44 @@ import argparse
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import attn, host, image, networks, packages, probing, schema, table
+from scripts.bench import (
+    attn,
+    cases,
+    host,
+    image,
+    journal,
+    networks,
+    options,
+    packages,
+    probing,
+    schema,
+    table,
+)
+from scripts.bench.ab import run as ab
+from scripts.bench.advise import run as advise
 from scripts.bench.compare import compared
 from scripts.bench.exports import formats
 from scripts.bench.probe.attn_plan import Choice, SizeName
 from scripts.bench.probing import Probe
 from scripts.bench.rebuild import run as rebuild
 from scripts.bench.replay import run as replay
-from scripts.bench.suite import Measured, RawRecord, Settings, Suite
+from scripts.bench.suite import Measured, Settings, Sink, Suite
+from scripts.bench.tracking import run as tracking
+from scripts.bench.tracking import turns
+from scripts.bench.tracking.gate import Interleave, Plan
 from scripts.bench.verdicts import run as verdicts
 from scripts.build.engine import ensure
 from scripts.build.image import built
 from scripts.build.record import BuildRecord, git_state
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
-from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, nearest
+from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, offer
 from scripts.workspace.paths import BENCH, shown
 
 QUICK_ROUNDS = 6
@@ -35,17 +53,19 @@ VERDICTS: Final = "verdicts"
 # Arguments that say what to measure, or where to write it.
 MEASURING = (
     *("suite", "quick", "full", "shape", "backend", "dtype", "cold", "python"),
-    *("budget", "json", "record", "without"),
+    *("budget", "json", "without"),
 )
-RECORDED: Final = {REPLAY, REBUILD, VERDICTS}
+UNMEASURED: Final = {REPLAY, REBUILD, VERDICTS}
 SUITES: dict[MeasuredSuite, Suite] = {
-    "attn": Suite(attn.run, attn.evaluate),
-    "unet": Suite(partial(networks.run, "unet"), partial(networks.evaluate, "unet")),
-    "vae": Suite(partial(networks.run, "vae"), partial(networks.evaluate, "vae")),
-    "image": Suite(image.run, image.evaluate),
+    "attn": Suite(attn.run, attn.evaluate, attn.shape_of),
+    "unet": Suite(
+        partial(networks.run, "unet"), partial(networks.evaluate, "unet"), cases.shape_of
+    ),
+    "vae": Suite(partial(networks.run, "vae"), partial(networks.evaluate, "vae"), cases.shape_of),
+    "image": Suite(image.run, image.evaluate, cases.shape_of),
 }
 # Those that run without an image, too.
-IN_HOST: dict[SuiteName, Callable[[Probe, Settings, list[RawRecord]], None]] = {
+IN_HOST: dict[SuiteName, Callable[[Probe, Settings, Sink], None]] = {
     "attn": attn.measure,
     "unet": partial(networks.measure, "unet"),
     "vae": partial(networks.measure, "vae"),
@@ -54,22 +74,40 @@ IN_HOST: dict[SuiteName, Callable[[Probe, Settings, list[RawRecord]], None]] = {
 
 def main(args: argparse.Namespace) -> int:
     """Run the chosen suites, or use stored runs; return the exit code."""
+    if args.resume is not None:
+        _continue(args)
+        return 0
     exports = formats.wanted(args.export)
+    if args.ab:
+        ab.run(args, load(), _choice(args))
+        return 0
     if args.compare:
         _compare(args)
         return 0
+    if args.history is not None:
+        _refuse(args, "--history", (*MEASURING, "of", "export", "gate", "advise"))
+        tracking.history(args.history, write=args.record)
+        return 0
+    if args.advise:
+        _refuse(args, "--advise", (*MEASURING, "export", "record", "gate"))
+        advise.run(load(), args.of, table.console())
+        return 0
     if args.of:
-        _export(args, exports)
+        _stored(args, exports)
         return 0
     workspace = load()
     workspace.profile(args.profile)
+    plan = _plan(args) if args.gate else None
     chosen = _suites(args.suite.split(",") if args.suite else _usual(args, workspace.bench))
     _check(args, chosen)
     if args.without and REPLAY not in chosen:
         raise BadInput("--without is of the suite replay, which was not chosen.")
-    if args.record and not RECORDED & set(chosen):
-        raise BadInput("--record is of the suites replay, rebuild and verdicts; none was chosen.")
-    if exports and not set(chosen) - RECORDED:
+    if args.record and args.quick and set(chosen) - UNMEASURED:
+        raise BadInput(
+            "--quick is a glance: what it measures cannot be recorded.",
+            hint="Leave out --quick, or --record.",
+        )
+    if exports and not set(chosen) - UNMEASURED:
         raise BadInput("--export is of the suites that measure an image; none was chosen.")
     # These ask for no image that is there.
     if REPLAY in chosen:
@@ -81,8 +119,16 @@ def main(args: argparse.Namespace) -> int:
     if measured := [
         name for name in chosen if name != REPLAY and name != REBUILD and name != VERDICTS
     ]:
-        _measure(args, workspace, measured, exports)
+        _use(_measure(args, workspace, measured, exports), args, plan)
     return 0
+
+
+def _use(result: schema.Run, args: argparse.Namespace, plan: Plan | None) -> None:
+    """Record what was measured, or hold it against the baseline, if that was asked for."""
+    if args.record:
+        tracking.keep(result)
+    if plan is not None:
+        tracking.judge(plan, result, args.seed, _in_turns(args))
 
 
 def _refuse(args: argparse.Namespace, chosen: str, names: Sequence[str]) -> None:
@@ -92,17 +138,74 @@ def _refuse(args: argparse.Namespace, chosen: str, names: Sequence[str]) -> None
 
 
 def _compare(args: argparse.Namespace) -> None:
-    _refuse(args, "--compare", (*MEASURING, "of", "export"))
+    _refuse(args, "--compare", (*MEASURING, "of", "export", "record", "gate", "history", "advise"))
     before, after = (schema.load(path) for path in args.compare)
     table.show_changes(compared(before, after, args.seed), table.console())
 
 
-def _export(args: argparse.Namespace, exports: Sequence[formats.Export]) -> None:
-    """Export the runs of --of. Raises BadInput where that is all that was not asked for."""
-    _refuse(args, "--of", MEASURING)
-    if not exports:
-        raise BadInput("--of says what to export, and --export FORMAT=FILE is missing.")
-    formats.write(exports, [schema.load(path) for path in args.of])
+def _stored(args: argparse.Namespace, exports: Sequence[formats.Export]) -> None:
+    """Export, record or judge the runs of --of. Raises BadInput where none of it was asked for."""
+    # A gate may measure in its second session.
+    of_gate = ("suite", "full", "budget") if args.gate else ()
+    _refuse(args, "--of", [name for name in MEASURING if name not in of_gate])
+    if not (exports or args.record or args.gate):
+        raise BadInput(
+            "--of says which runs, and not what to do with them.",
+            hint="Add --export FORMAT=FILE, --record, --gate or --advise.",
+        )
+    runs = [schema.load(path) for path in args.of]
+    if args.gate and (args.record or len(runs) > 1):
+        raise BadInput("--gate takes one run, and records it by itself if that is faster.")
+    formats.write(exports, runs)
+    for stored in runs if args.record else ():
+        tracking.keep(stored)
+    if args.gate:
+        (only,) = runs
+        tracking.judge(tracking.plan(_names(args), only), only, args.seed, _in_turns(args))
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """What --gate holds the run against; the suites and their place become those of the plan.
+
+    Raises BadInput where this device has no such baseline, or for what asks for another run.
+    """
+    if args.quick or args.record:
+        raise BadInput(
+            f"--gate does not go with {'--quick' if args.quick else '--record'}.",
+            hint="It measures as the baseline was, and records by itself what is faster.",
+        )
+    plan = tracking.plan(_names(args))
+    if args.where == "host" and plan.where != "host":
+        raise BadInput(
+            "the baseline was measured in the image, and --in host is elsewhere.",
+            hint="Leave out --in host.",
+        )
+    args.suite, args.where = ",".join(plan.baselines), plan.where
+    return plan
+
+
+def _names(args: argparse.Namespace) -> list[SuiteName]:
+    """The suites of --suite, if it was given."""
+    return _suites(args.suite.split(",")) if args.suite else []
+
+
+def _in_turns(args: argparse.Namespace) -> Interleave:
+    """A second session as long as the first was for a suite, with the same seed."""
+    return partial(turns.interleaved, seed=args.seed, budget_s=args.budget, full=args.full)
+
+
+def _continue(args: argparse.Namespace) -> None:
+    """Go on with a run that was killed. Raises BadInput for arguments beside, and as `_measure`."""
+    usual = options.parser()
+    others = set(vars(args)) - {"resume", "verbose"}
+    if any(getattr(args, name) != usual.get_default(name) for name in others):
+        raise BadInput("--continue takes the run's own arguments, and no others beside.")
+    before = journal.find(args.resume)
+    own, _ = usual.parse_known_args(before.head.argv)
+    say(f"bench: going on with run {before.head.run_id}, begun {before.head.utc}")
+    plan = _plan(own) if own.gate else None
+    result = _measure(own, load(), before.head.suites, formats.wanted(own.export), before)
+    _use(result, own, plan)
 
 
 def _measure(
@@ -110,38 +213,83 @@ def _measure(
     workspace: Workspace,
     suites: Sequence[MeasuredSuite],
     exports: Sequence[formats.Export],
-) -> None:
-    """Measure in the image or in the host, write the result and print it.
+    before: journal.Unfinished | None = None,
+) -> schema.Run:
+    """Measure in the image or in the host, write the result, print and return it.
+
+    It goes on from `before`, a run that was killed.
 
     Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
     """
-    settings = {name: _settings(args, workspace, name) for name in suites}
-    records: dict[MeasuredSuite, list[RawRecord]] = {name: [] for name in suites}
+    settings = {name: _settings(args, workspace, name, before) for name in suites}
     python = host.interpreter(args.python) if args.where == "host" else None
     record = built(args.profile) if python is None else None
+    written = _journal(record, suites, before)
+    kept = {name: journal.Kept(written, name, SUITES[name].shape_of, before) for name in suites}
+    missing = [name for name in suites if before is None or not before.is_done(name)]
+    whole = False
     try:
         if record is not None:
             client = ensure().client()
-            for name in suites:
-                SUITES[name].run(client, record.image, settings[name], records[name])
+            for name in missing:
+                SUITES[name].run(client, record.image, settings[name], kept[name])
         elif python is not None:
-            for name in suites:
-                IN_HOST[name](probing.in_host(python), settings[name], records[name])
+            for name in missing:
+                IN_HOST[name](probing.in_host(python), settings[name], kept[name])
+        whole = True
     finally:
         # Also on Ctrl-C and on a failure: what was measured until then is kept.
-        measured = {name: SUITES[name].evaluate(records[name], args.seed) for name in suites}
-        result = _result(args, record, measured)
-        if result is not None:
-            _keep(result, args.json, exports)
+        measured = {name: SUITES[name].evaluate(kept[name].records, args.seed) for name in suites}
+        result = _result(args, written, record, measured)
+        with closing(written):
+            if result is not None:
+                _keep(result, args.json, exports)
+            written.end(whole=whole)
     wrong = [line for each in measured.values() for line in each.disagreements]
     if wrong:
         lines = "\n".join(f"  {line}" for line in wrong)
         raise CheckFailed(f"these cases were not timed:\n{lines}")
     if result is None or not any(case.status == "ok" for case in result.cases):
         raise Failure("nothing could be measured.", hint="The reasons are above.")
+    return result
 
 
-def _settings(args: argparse.Namespace, workspace: Workspace, suite: MeasuredSuite) -> Settings:
+def _journal(
+    record: BuildRecord | None,
+    suites: Sequence[MeasuredSuite],
+    before: journal.Unfinished | None,
+) -> journal.Journal:
+    """Where what is measured is written as it comes.
+
+    Raises BadInput where that is not what the run `before` was begun with.
+    """
+    now = datetime.now(timezone.utc)
+    head = journal.Head(
+        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        utc=now.strftime(schema.UTC),
+        argv=tuple(sys.argv[1:]),
+        suites=tuple(suites),
+        commit=git_state()[0] or None,
+        lock_sha256=None if record is None else record.lock_sha256,
+        image_digest=None if record is None else record.digest,
+    )
+    if before is not None:
+        before.require(head)
+        return journal.resume(before, head.utc)
+    if (other := journal.newest()) is not None:
+        say(
+            f"bench: run {other.head.run_id}, begun {other.head.utc}, was not finished: --continue "
+            f"goes on with it, rm {shown(other.path)} forgets it"
+        )
+    return journal.begin(head)
+
+
+def _settings(
+    args: argparse.Namespace,
+    workspace: Workspace,
+    suite: MeasuredSuite,
+    before: journal.Unfinished | None,
+) -> Settings:
     """Return how a suite is run; what it imports beside the image's packages is installed."""
     bench, profile = workspace.bench, workspace.profile(args.profile)
     return Settings(
@@ -154,6 +302,7 @@ def _settings(args: argparse.Namespace, workspace: Workspace, suite: MeasuredSui
         else None,
         exact=bool(args.budget or args.quick),
         attn=_choice(args),
+        skip=() if before is None else before.finished(suite),
     )
 
 
@@ -179,7 +328,9 @@ def _check(args: argparse.Namespace, chosen: Sequence[SuiteName]) -> None:
             if name not in IN_HOST:
                 known = ", ".join(IN_HOST)
                 raise BadInput(f"suite {name} does not run with --in host; these do: {known}.")
-    given = {name for name in ("full", "shape", "backend", "dtype", "cold") if getattr(args, name)}
+    if args.full and not {"attn", "image"} & set(chosen):
+        raise BadInput("--full is of the suites attn and image; neither was chosen.")
+    given = {name for name in ("shape", "backend", "dtype", "cold") if getattr(args, name)}
     if given and "attn" not in chosen:
         raise BadInput(f"--{min(given)} is of the suite attn, which was not chosen.")
     _choice(args)
@@ -191,12 +342,13 @@ def _suites(names: Iterable[str]) -> list[SuiteName]:
     chosen = list(dict.fromkeys(name.strip() for name in names))
     for name in chosen:
         if name not in known:
-            raise BadInput(f"there is no suite {name!r}.{nearest(name, known)}")
+            raise BadInput(f"there is no suite {name!r}.{offer(name, list(known))}")
     return [known[name] for name in chosen]
 
 
 def _result(
     args: argparse.Namespace,
+    written: journal.Journal,
     record: BuildRecord | None,
     measured: Mapping[MeasuredSuite, Measured],
 ) -> schema.Run | None:
@@ -207,13 +359,13 @@ def _result(
     now = datetime.now(timezone.utc)
     sha, dirty = git_state()
     return schema.Run(
-        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        run_id=written.head.run_id,
         utc=now.strftime(schema.UTC),
         git=schema.Git(sha=sha or None, dirty=dirty or not sha),
         ran_in="host" if record is None else "image",
         lock_sha256=None if record is None else record.lock_sha256,
         image_digest=None if record is None else record.digest,
-        argv=tuple(sys.argv[1:]),
+        argv=written.head.argv,
         seed=args.seed,
         host=schema.Host.model_validate(header["host"]),
         gpu=None if header["gpu"] is None else schema.Gpu.model_validate(header["gpu"]),
@@ -222,18 +374,29 @@ def _result(
         cases=tuple(case for each in measured.values() for case in each.cases),
         compare=tuple(found for each in measured.values() for found in each.compare),
         ceilings=tuple(found for each in measured.values() for found in each.ceilings),
-        notes=tuple(note for each in measured.values() for note in each.notes),
+        notes=tuple(dict.fromkeys(note for each in measured.values() for note in each.notes))
+        + tuple(f"the run was cut short, and continued at {utc}" for utc in written.continued),
     )
 
 
 def _keep(result: schema.Run, also: Path | None, exports: Sequence[formats.Export]) -> None:
-    """Write the result under .workspace/bench/, and where it was asked for; print it."""
+    """Write the result under .workspace/bench/, and where it was asked for; print it.
+
+    Raises Failure where the disk does not take it.
+    """
     path = BENCH / f"{result.run_id}.json"
-    schema.save(result, path)
-    if also is not None:
-        schema.save(result, also)
-    # Stdout is the export's, if one goes there.
-    table.show(result, table.console(stderr=any(export.file is None for export in exports)))
+    try:
+        for each in filter(None, (path, also)):
+            schema.save(result, each)
+    except OSError as error:
+        raise Failure(
+            f"the result {shown(each)} cannot be written: {error.strerror}.",
+            hint="Every sample is in the run's journal. Make space, and write it by "
+            f"./nox -s bench -- --continue {result.run_id}",
+        ) from None
+    finally:
+        # Stdout is the export's, if one goes there.
+        table.show(result, table.console(stderr=any(export.file is None for export in exports)))
     say(f"bench: wrote {shown(path)}")
     formats.write(exports, [result])
 

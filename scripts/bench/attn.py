@@ -5,7 +5,7 @@ from typing import get_args
 
 import docker
 
-from scripts.bench import probing, stats
+from scripts.bench import cases, probing, stats
 from scripts.bench.probe.attn_plan import (
     AGAIN,
     BACKENDS,
@@ -19,10 +19,10 @@ from scripts.bench.probe.attn_plan import (
     most_seconds,
 )
 from scripts.bench.probing import Probe
-from scripts.bench.schema import Case, Ceilings, Discarded, Status
-from scripts.bench.suite import Measured, RawRecord, Settings
+from scripts.bench.schema import Case, Ceilings, Status
+from scripts.bench.suite import Measured, RawRecord, Settings, Sink
 from scripts.workspace.errors import BadInput
-from scripts.workspace.model import nearest
+from scripts.workspace.model import offer
 
 
 def checked(choice: Choice) -> Choice:
@@ -33,13 +33,13 @@ def checked(choice: Choice) -> Choice:
     ):
         for name in names:
             if name not in known:
-                raise BadInput(f"attn has no {what} {name!r}.{_offer(name, known)}")
+                raise BadInput(f"attn has no {what} {name!r}.{offer(name, known)}")
     for pattern in choice.shapes:
         if not is_known_shape(pattern):
             every = known_shapes()
             usual = tuple(name for name in every if name.count("-") == 3)
             raise BadInput(
-                f"attn has no shape {pattern!r}.{_offer(pattern, usual, every)}",
+                f"attn has no shape {pattern!r}.{offer(pattern, usual, every)}",
                 hint="Of a U-Net's also with -x2 to -x16 (images) and, if cross, -t154 and -t231 "
                 "(prompts); * and ? stand for any.",
             )
@@ -51,14 +51,7 @@ def checked(choice: Choice) -> Choice:
     return choice
 
 
-def _offer(name: str, listed: Sequence[str], known: Iterable[str] | None = None) -> str:
-    """The nearest of the known names, and the list."""
-    close = nearest(name, known or listed)
-    listing = f" Known: {', '.join(listed)}."
-    return close + listing if close.startswith(" Did you mean") else listing
-
-
-def run(client: docker.DockerClient, image: str, settings: Settings, into: list[RawRecord]) -> None:
+def run(client: docker.DockerClient, image: str, settings: Settings, into: Sink) -> None:
     """Measure in the image; put the probe's records into `into` as they come.
 
     Raises Failure where the probe ended by itself before it was done.
@@ -66,17 +59,29 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: list[
     measure(probing.in_image(client, image), settings, into)
 
 
-def measure(probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
+def measure(probe: Probe, settings: Settings, into: Sink) -> None:
     """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
     choice = settings.attn
-    arguments = ["attn", "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
-    arguments += ["--budget", str(settings.budget_s), "--size", choice.size]
-    arguments += ["--shape", ",".join(choice.shapes), "--backend", ",".join(choice.backends)]
-    arguments += ["--dtype", ",".join(choice.dtypes)]
-    arguments += ["--cold"] if choice.cold else []
-    arguments += ["--exact"] if settings.exact else []
     most = settings.budget_s if settings.exact else most_seconds(choice, settings.budget_s)
-    probing.collect(probe, arguments, most, into)
+    probing.collect(probe, arguments(settings), most, into)
+
+
+def arguments(settings: Settings) -> list[str]:
+    """Return what the probe is told."""
+    choice = settings.attn
+    told = ["attn", "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
+    told += ["--budget", str(settings.budget_s), "--size", choice.size]
+    told += ["--shape", ",".join(choice.shapes), "--backend", ",".join(choice.backends)]
+    told += ["--dtype", ",".join(choice.dtypes)]
+    told += ["--cold"] if choice.cold else []
+    told += ["--exact"] if settings.exact else []
+    return told + (["--skip", ",".join(settings.skip)] if settings.skip else [])
+
+
+def shape_of(record: RawRecord) -> str | None:
+    """Shape and type of a record that belongs to one, as SHAPE/TYPE."""
+    key = _group(record)
+    return None if key is None else "/".join(key)
 
 
 def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:
@@ -85,10 +90,13 @@ def evaluate(records: Iterable[RawRecord], seed: int) -> Measured:
     measured = Measured()
     measured.header = next((r for r in records if r["record"] == "header"), None)
     measured.notes = list(measured.header.get("notes", [])) if measured.header else []
+    ceilings: dict[str, RawRecord] = {}
+    for record in records:
+        if record["record"] == "ceilings":  # a run that was continued measured them twice
+            ceilings.setdefault(record["dtype"], record)
     measured.ceilings = [
         Ceilings.model_validate({k: v for k, v in r.items() if k != "record"})
-        for r in records
-        if r["record"] == "ceilings"
+        for r in ceilings.values()
     ]
     groups: dict[tuple[str, str], list[RawRecord]] = {}
     for record in records:
@@ -168,20 +176,10 @@ def _case(
         samples_ns=tuple(samples),
         order=tuple(r["order"].index(backend) for r in kept),
         host_ns=tuple(r["host_ns"][backend] for r in kept),
-        cycles=_cycles(samples, kept),
+        cycles=cases.cycles(samples, kept),
         peak_bytes=case.get("peak_bytes"),
         nvml=tuple(r["nvml"] for r in kept if r["nvml"]),
-        discarded=tuple(
-            Discarded(
-                round=index,
-                reason=r["discarded"],
-                sample_ns=r["samples_ns"][backend],
-                host_ns=r["host_ns"][backend],
-                nvml=r["nvml"],
-            )
-            for index, r in enumerate(rounds)
-            if r["discarded"]
-        ),
+        discarded=cases.discarded(backend, rounds),
         flops=case["flops"],
         bytes=case["bytes"],
         exps=case["exps"],
@@ -207,9 +205,7 @@ def _outcome(
     if ended is not None:
         return ended["status"], f"after {len(kept)} rounds: {ended['reason']}"
     if not kept:
-        if rounds:
-            return "discarded", f"all {len(rounds)} rounds discarded: {rounds[-1]['discarded']}"
-        return "discarded", "the run ended before this case was timed"
+        return "discarded", cases.untimed(rounds)
     told = []
     if end is None:
         told.append(f"noisy: the run ended after {len(kept)} rounds")
@@ -217,19 +213,7 @@ def _outcome(
         told.append(end["reasons"].get(backend))
     if not case.get("warm", True):
         told.append("warm-up unsettled")
-    if len(kept) < len(rounds):
-        told.append(f"{len(rounds) - len(kept)} rounds discarded")
-    if capped := sum("sw_power_cap_ns" in r["nvml"] for r in kept):
-        told.append(f"power cap in {capped} rounds")
-    return "ok", "; ".join(filter(None, told)) or None
-
-
-def _cycles(samples: Sequence[int], rounds: Sequence[RawRecord]) -> tuple[int, ...]:
-    """SM cycles of each sample: its time in ns by the round's SM clock in MHz; () if not known."""
-    clocks = [r["nvml"].get("sm_mhz") for r in rounds]
-    if None in clocks:
-        return ()
-    return tuple(ns * mhz // 1000 for ns, mhz in zip(samples, clocks, strict=True))
+    return "ok", "; ".join(filter(None, [*told, *cases.remarks(rounds, kept)])) or None
 
 
 def _finite(value: float | None) -> float | None:

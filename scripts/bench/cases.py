@@ -3,10 +3,10 @@
 The records may be those of a run that was cut short.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from scripts.bench import stats
-from scripts.bench.schema import Case
+from scripts.bench.schema import Case, Discarded
 from scripts.bench.suite import Measured, RawRecord
 
 AGAIN = "@again"
@@ -20,6 +20,7 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
     records = list(records)
     measured = Measured()
     measured.header = next((r for r in records if r["record"] == "header"), None)
+    measured.notes = list(measured.header.get("notes", [])) if measured.header else []
     cases = [r for r in records if r["record"] == "case"]
     shapes = {r["key"]: r for r in records if r["record"] == "shape"}
     ends = {r["shape"]: r for r in records if r["record"] == "shape_end"}
@@ -28,6 +29,8 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
         rounds = [r for r in records if r["record"] == "round" and r["shape"] == key]
         described = shapes.get(key, {"name": key}).items()
         shape = {name: value for name, value in described if name not in ("record", "key")}
+        if key in ends and "outside_share" in ends[key]:
+            shape["outside_share"] = ends[key]["outside_share"]
         made = {
             _backend(case): _case(suite, case, shape, rounds, ends.get(key))
             for case in cases
@@ -38,12 +41,22 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
         again = made.get(reference + AGAIN)
         if reference in made:
             with_samples = again.id if again is not None and again.id in samples else None
-            pairs += stats.pairs_of(samples, made[reference].id, with_samples)
+            clocked = {case.id: case.cycles for case in made.values()}
+            pairs += stats.pairs_of(samples, made[reference].id, with_samples, clocked)
     measured.disagreements = [
         f"{case['id']}: {case['reason']}" for case in cases if case.get("disagrees")
     ]
     measured.compare = stats.compare(pairs, seed)
     return measured
+
+
+def shape_of(record: RawRecord) -> str | None:
+    """The key of the shape that a record belongs to; None for one that is of the whole run."""
+    if record["record"] == "shape":
+        return str(record["key"])
+    if record["record"] in ("case", "image", "round", "shape_end"):
+        return str(record["shape"])
+    return None
 
 
 def _backend(case: RawRecord) -> str:
@@ -60,15 +73,16 @@ def _case(
     """One case of the schema from its record and the rounds of its shape."""
     backend = _backend(case)
     mine = [r for r in rounds if backend in r["samples_ns"]]
-    samples = [r["samples_ns"][backend] for r in mine]
+    kept = [r for r in mine if not r.get("discarded")]
+    samples = [r["samples_ns"][backend] for r in kept]
     status, reason = case["status"], case["reason"]
     if status == "ok" and not samples:
-        status, reason = "discarded", "the run ended before this case was timed"
+        status, reason = "discarded", untimed(mine)
     elif status == "ok":
         cut = f"noisy: the run ended after {len(samples)} rounds"
         cold = None if case.get("warm", True) else "warm-up unsettled"
         noisy = cut if end is None else end["reasons"].get(backend)
-        reason = "; ".join(filter(None, [noisy, cold])) or None
+        reason = "; ".join(filter(None, [noisy, cold, *remarks(mine, kept)])) or None
     return Case(
         id=case["id"],
         suite=suite,
@@ -79,12 +93,55 @@ def _case(
         status=status,
         reason=reason,
         samples_ns=tuple(samples),
-        order=tuple(r["order"].index(backend) for r in mine),
-        host_ns=tuple(r["host_ns"][backend] for r in mine),
+        order=tuple(r["order"].index(backend) for r in kept),
+        host_ns=tuple(r["host_ns"][backend] for r in kept),
+        cycles=cycles(samples, kept),
+        nvml=tuple(r["nvml"] for r in kept if r.get("nvml")),
+        discarded=discarded(backend, mine),
         peak_bytes=case.get("peak_bytes"),
         attention_share=case.get("attention_share"),
         rel_l2=_finite(case.get("rel_l2")),
         bitwise=case.get("bitwise"),
+    )
+
+
+def untimed(rounds: Sequence[RawRecord]) -> str:
+    """Why a case has no sample, although it was admitted."""
+    if rounds:
+        return f"all {len(rounds)} rounds discarded: {rounds[-1]['discarded']}"
+    return "the run ended before this case was timed"
+
+
+def remarks(rounds: Sequence[RawRecord], kept: Sequence[RawRecord]) -> Iterator[str]:
+    """Yield what the GPU's driver told of a case's rounds, of which some were kept."""
+    if len(kept) < len(rounds):
+        yield f"{len(rounds) - len(kept)} rounds discarded"
+    if capped := sum("sw_power_cap_ns" in r.get("nvml", ()) for r in kept):
+        yield f"power cap in {capped} rounds"
+    if shared := sum("other_processes" in r.get("nvml", ()) for r in kept):
+        yield f"others used the GPU in {shared} rounds"
+
+
+def cycles(samples: Sequence[int], rounds: Sequence[RawRecord]) -> tuple[int, ...]:
+    """SM cycles of each sample: its time in ns by the round's SM clock in MHz; () if not known."""
+    clocks = [r.get("nvml", {}).get("sm_mhz") for r in rounds]
+    if None in clocks:
+        return ()
+    return tuple(ns * mhz // 1000 for ns, mhz in zip(samples, clocks, strict=True))
+
+
+def discarded(backend: str, rounds: Sequence[RawRecord]) -> tuple[Discarded, ...]:
+    """The samples of a backend that do not count, by the rounds that it was in."""
+    return tuple(
+        Discarded(
+            round=index,
+            reason=r["discarded"],
+            sample_ns=r["samples_ns"][backend],
+            host_ns=r["host_ns"][backend],
+            nvml=r["nvml"],
+        )
+        for index, r in enumerate(rounds)
+        if r.get("discarded")
     )
 
 

@@ -50,15 +50,15 @@ def compared(before: Run, after: Run, seed: int = 0) -> Compared:
             hint="Measure both on one machine.",
         )
     old, new = ({case.id: case for case in run.cases} for run in (before, after))
-    untimed = {name: list(_untimed(name, old, new)) for name in {**old, **new}}
-    timed = [name for name, reasons in untimed.items() if not reasons]
+    without = {name: list(untimed(name, old, new)) for name in {**old, **new}}
+    timed = [name for name, reasons in without.items() if not reasons]
     if not timed:
         raise BadInput("these runs have no case in common that was timed in both.")
     first, second = (_sides(cases, timed, seed) for cases in (old, new))
     found = stats.judge([stats.between(name, first[name], second[name], seed) for name in timed])
     return Compared(
         changes=tuple(Change(old[each.a], new[each.a], each) for each in found),
-        missing=tuple(reason for reasons in untimed.values() for reason in reasons),
+        missing=tuple(reason for reasons in without.values() for reason in reasons),
         differences=tuple(differing(before, after)),
     )
 
@@ -96,7 +96,8 @@ def differing(before: Run, after: Run) -> Iterator[str]:
         yield f"image {old} -> {new}"
 
 
-def _untimed(name: str, before: Mapping[str, Case], after: Mapping[str, Case]) -> Iterator[str]:
+def untimed(name: str, before: Mapping[str, Case], after: Mapping[str, Case]) -> Iterator[str]:
+    """Yield why a case says nothing: which of the runs has no times of it."""
     for word, cases in (("before", before), ("after", after)):
         case = cases.get(name)
         if case is None:

@@ -1,14 +1,17 @@
 """The probe in any Python of this machine that has torch, without an image."""
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from scripts.bench.container import parse, staged_probe
 from scripts.bench.suite import RawRecord
@@ -16,6 +19,8 @@ from scripts.workspace.cli import say
 from scripts.workspace.errors import BadInput
 
 OLDEST = (3, 10)
+# Of prctl(2): which signal a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
 LOOK_S = 60.0
 STOP_S = 10.0
 _LOOK = (
@@ -66,7 +71,7 @@ def run_probe(
     `code["exit"]` holds its exit code afterwards. A probe that is not done within `limit_s`
     seconds is killed: what it had measured has been yielded.
     """
-    with staged_probe() as folder, _process(python, arguments, folder) as process:
+    with staged_probe() as folder, process_of(python, arguments, folder) as process:
         timer = threading.Timer(limit_s, _kill, (process, limit_s))
         timer.daemon = True
         timer.start()
@@ -81,18 +86,25 @@ def run_probe(
 
 
 @contextmanager
-def _process(
-    python: Path, arguments: Sequence[str], folder: Path
+def process_of(
+    python: Path,
+    arguments: Sequence[str],
+    folder: Path,
+    stdin: int = subprocess.DEVNULL,
+    stderr: IO[bytes] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The probe's process, which ends with the block on every way out of it."""
+    """The process of the probe in `folder`, which ends with the block on every way out of it."""
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [python, "-m", "probe", *arguments],
         stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
+        stderr=stderr,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         # Ctrl-C is ours to pass on: the probe would answer it with a traceback.
         start_new_session=True,
+        # If we are killed, it must not go on and slow down whatever is measured next.
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )
     try:
         yield process
@@ -104,8 +116,13 @@ def _process(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for pipe in filter(None, (process.stdout, process.stdin)):
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _kill(process: subprocess.Popen[bytes], limit_s: float) -> None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scripts.bench import container, stats
-from scripts.bench.schema import Case, Difference
-from scripts.bench.suite import Measured, RawRecord, Settings
+from scripts.bench.schema import Case, Difference, Status
+from scripts.bench.suite import Measured, RawRecord, Settings, Sink
 from scripts.workspace.cli import say
 from scripts.workspace.errors import Failure
 
@@ -92,7 +92,7 @@ class InContainer:
         return str(self._container.logs().decode(errors="replace"))
 
 
-def run(client: docker.DockerClient, image: str, settings: Settings, into: list[RawRecord]) -> None:
+def run(client: docker.DockerClient, image: str, settings: Settings, into: Sink) -> None:
     """Start the image's web UI and measure it; records go into `into` as they come.
 
     Raises Failure where it does not get ready, or fails.
@@ -105,7 +105,7 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: list[
         measure(webui, settings, into)
 
 
-def measure(webui: WebUi, settings: Settings, into: list[RawRecord]) -> None:
+def measure(webui: WebUi, settings: Settings, into: Sink) -> None:
     """Wait for a first picture, find out what can be applied, then time that in rounds."""
     _to(into, webui.probe("ready", "--timeout", str(READY_S)))
     usable = []
@@ -118,10 +118,13 @@ def measure(webui: WebUi, settings: Settings, into: list[RawRecord]) -> None:
         raise Failure("suite image: the web UI applied none of the optimizations it was asked for.")
     arguments = ["--backends", ",".join(usable), "--seed", str(settings.seed)]
     arguments += ["--rounds", str(settings.rounds), "--budget", str(settings.budget_s)]
+    arguments += ["--size", settings.attn.size]
+    arguments += ["--exact"] if settings.exact else []
+    arguments += ["--skip", ",".join(settings.skip)] if settings.skip else []
     _to(into, webui.probe("image", *arguments))
 
 
-def _to(into: list[dict[str, Any]], records: Iterator[RawRecord]) -> None:
+def _to(into: Sink, records: Iterator[RawRecord]) -> None:
     for record in records:
         into.append(record)
 
@@ -172,98 +175,105 @@ def evaluate(records: Sequence[RawRecord], seed: int) -> Measured:
     measured = Measured()
     measured.header = next((r for r in records if r["record"] == "header"), None)
     plan = next((r for r in records if r["record"] == "plan"), None)
-    end = next((r for r in records if r["record"] == "image_end"), None)
-    refused = {r["backend"]: r["reason"] for r in records if r["record"] == "refused"}
     backends = {r["backend"]: r for r in records if r["record"] == "backend"}
-    images: dict[str, list[RawRecord]] = {}
-    for record in records:
-        if record["record"] == "image":
-            images.setdefault(record["backend"], []).append(record)
-    reference = plan["reference"] if plan is not None else None
-    for name in dict.fromkeys([*backends, *images]):
-        taken = images.get(name, [])
-        case = _case(name, taken, plan, backends[name.removesuffix(AGAIN)], end, refused.get(name))
-        if reference is not None and name != reference and taken and reference in images:
-            case = case.model_copy(
-                update={"difference": _difference(reference, images[reference], taken)}
-            )
-        measured.cases.append(case)
-    samples = {case.id: case.samples_ns for case in measured.cases if case.status == "ok"}
-    if reference is not None and plan is not None:
-        a, again = _id(plan, reference), _id(plan, reference + AGAIN)
-        pairs = stats.pairs_of(samples, a, again if again in samples else None)
-        measured.compare = stats.compare(pairs, seed)
+    if plan is None:
+        found = [_Pictures({"name": "txt2img"}, None, backends, [])]
+    else:
+        measured.notes = list(plan["notes"])
+        found = [
+            _Pictures(shape, plan, backends, [r for r in records if r.get("shape") == shape["key"]])
+            for shape in (r for r in records if r["record"] == "shape")
+        ]
+    pairs: list[stats.Pair] = []
+    for each in found:
+        made = {name: each.case(name) for name in each.names}
+        measured.cases += made.values()
+        samples = {case.id: case.samples_ns for case in made.values() if case.status == "ok"}
+        reference = made.get(each.reference or "")
+        if reference is not None and reference.id in samples:
+            again = made[f"{each.reference}{AGAIN}"].id
+            pairs += stats.pairs_of(samples, reference.id, again if again in samples else None)
+    measured.compare = stats.compare(pairs, seed)
     return measured
 
 
-def _id(plan: Mapping[str, Any] | None, backend: str) -> str:
-    size = f"txt2img-{plan['side']}-{plan['steps']}steps" if plan else "txt2img"
-    return f"image/{size}/{backend}"
+class _Pictures:
+    """What was recorded of one set of pictures, drawn with every backend."""
 
+    def __init__(
+        self,
+        shape: RawRecord,
+        plan: RawRecord | None,
+        backends: Mapping[str, RawRecord],
+        records: Sequence[RawRecord],
+    ) -> None:
+        self.reference: str | None = None if plan is None else plan["reference"]
+        self.dtype: str | None = None if plan is None else plan["dtype"]
+        self.shape = {key: value for key, value in shape.items() if key not in ("record", "key")}
+        self._backends = backends
+        self._records = records
+        self._end = next((r for r in records if r["record"] == "shape_end"), None)
+        images = [r for r in records if r["record"] == "image"]
+        self._pngs = {r["pixels"]: r["png"] for r in images if r["png"] is not None}
 
-def _case(
-    name: str,
-    taken: Sequence[Mapping[str, Any]],
-    plan: Mapping[str, Any] | None,
-    backend: Mapping[str, Any],
-    end: Mapping[str, Any] | None,
-    refused: str | None,
-) -> Case:
-    """One backend's case; `taken` are its images."""
-    status, reason = backend["status"], backend["reason"]
-    if refused is not None:
-        status, reason = ("oom" if "out of memory" in refused.lower() else "unsupported"), refused
-    elif status == "ok" and not taken:
-        status, reason = "discarded", "the run ended before this case was timed"
-    elif status == "ok":
-        short = (
-            end["reasons"].get(name)
-            if end is not None
-            else f"noisy: the run ended after {len(taken)} rounds"
+    @property
+    def names(self) -> list[str]:
+        """Every backend, the reference twice."""
+        again = [] if self.reference is None else [self.reference + AGAIN]
+        return [*self._backends, *again]
+
+    def case(self, name: str) -> Case:
+        """One backend's case."""
+        backend = self._backends[name.removesuffix(AGAIN)]
+        mine = [r for r in self._records if r.get("backend") == name]
+        taken = [r for r in mine if r["record"] == "image"]
+        tried = [r for r in mine if r["record"] == "case"]
+        status, reason = self._outcome(name, backend, tried, taken)
+        return Case(
+            id="/".join(filter(None, ("image", self.shape["name"], self.dtype, name))),
+            suite="image",
+            shape=self.shape,
+            dtype=self.dtype,
+            requested=name.removesuffix(AGAIN),
+            resolved_kernel=backend["applied"],
+            status=status,
+            reason=reason,
+            samples_ns=tuple(image["ns"] for image in taken),
+            order=tuple(image["position"] for image in taken),
+            host_ns=tuple(image["ns"] for image in taken),
+            peak_bytes=tried[0]["peak_bytes"] if tried else None,
+            bitwise=len({image["pixels"] for image in taken}) == 1 if len(taken) > 1 else None,
+            difference=self._difference(name, taken),
         )
-        reason = "; ".join(filter(None, [reason, short])) or None
-    return Case(
-        id=_id(plan, name),
-        suite="image",
-        shape=_shape(plan),
-        dtype=None,
-        requested=name.removesuffix(AGAIN),
-        resolved_kernel=backend["applied"],
-        status=status,
-        reason=reason,
-        samples_ns=tuple(image["ns"] for image in taken),
-        order=tuple(image["position"] for image in taken),
-        host_ns=tuple(image["ns"] for image in taken),
-        bitwise=len({image["pixels"] for image in taken}) == 1 if len(taken) > 1 else None,
-    )
 
+    def _outcome(
+        self,
+        name: str,
+        backend: RawRecord,
+        tried: Sequence[RawRecord],
+        taken: Sequence[RawRecord],
+    ) -> tuple[Status, str | None]:
+        if backend["status"] != "ok":
+            return backend["status"], backend["reason"]
+        if tried and tried[-1]["status"] != "ok":
+            return tried[-1]["status"], tried[-1]["reason"]
+        if not taken:
+            return "discarded", "the run ended before this case was timed"
+        short = f"noisy: the run ended after {len(taken)} rounds"
+        if self._end is not None:
+            short = self._end["reasons"].get(name)
+        return "ok", "; ".join(filter(None, [backend["reason"], short])) or None
 
-def _shape(plan: Mapping[str, Any] | None) -> dict[str, Any]:
-    if plan is None:
-        return {"name": "txt2img"}
-    side, steps = plan["wanted"]
-    smaller = (
-        f"{side}x{side} in {steps} steps -> {plan['side']}x{plan['side']} in {plan['steps']}, "
-        "to fit the time"
-    )
-    return {
-        "name": f"txt2img-{plan['side']}-{plan['steps']}steps",
-        "width": plan["side"],
-        "height": plan["side"],
-        "steps": plan["steps"],
-        "batch": 1,
-        "scaled": smaller if (plan["side"], plan["steps"]) != (side, steps) else None,
-    }
-
-
-def _difference(
-    against: str, reference: Sequence[Mapping[str, Any]], taken: Sequence[Mapping[str, Any]]
-) -> Difference | None:
-    """How the first pictures of two backends differ; None where one was not sent."""
-    first, second = (next((i["png"] for i in x if i["png"]), None) for x in (reference, taken))
-    if first is None or second is None:
-        return None
-    return difference(against, pixels(b64decode(first)), pixels(b64decode(second)))
+    def _difference(self, name: str, taken: Sequence[RawRecord]) -> Difference | None:
+        """How the first picture differs from the reference's first; None without either."""
+        first = next(
+            (r for r in self._records if r["record"] == "image" and r["backend"] == self.reference),
+            None,
+        )
+        if first is None or not taken or name == self.reference:
+            return None
+        a, b = (pixels(b64decode(self._pngs[r["pixels"]])) for r in (first, taken[0]))
+        return difference(str(self.reference), a, b)
 
 
 def pixels(png: bytes) -> NDArray[np.int16]:
@@ -273,11 +283,13 @@ def pixels(png: bytes) -> NDArray[np.int16]:
 
 
 def difference(against: str, a: NDArray[np.int16], b: NDArray[np.int16]) -> Difference:
-    """Largest difference of two pictures of one size, and their PSNR for a peak of 255.
+    """Largest and mean difference of two pictures of one size, and their PSNR for a peak of 255.
 
     PSNR is 10*log10(peak^2 / mean squared error), in decibels.
     """
     apart = np.abs(a - b)
     squared = float(np.mean(apart.astype(np.float64) ** 2))
     psnr = 10 * math.log10(255**2 / squared) if squared else None
-    return Difference(against=against, max_abs=int(apart.max()), psnr_db=psnr)
+    return Difference(
+        against=against, max_abs=int(apart.max()), psnr_db=psnr, mean_abs=float(np.mean(apart))
+    )

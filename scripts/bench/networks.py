@@ -7,7 +7,7 @@ import docker
 
 from scripts.bench import cases, probing
 from scripts.bench.probing import Probe
-from scripts.bench.suite import Measured, RawRecord, Settings
+from scripts.bench.suite import Measured, RawRecord, Settings, Sink
 
 SuiteName = Literal["unet", "vae"]
 
@@ -19,7 +19,7 @@ def run(
     client: docker.DockerClient,
     image: str,
     settings: Settings,
-    into: list[RawRecord],
+    into: Sink,
 ) -> None:
     """Measure in the image; put the probe's records into `into` as they come.
 
@@ -28,12 +28,17 @@ def run(
     measure(suite, probing.in_image(client, image, settings.packages), settings, into)
 
 
-def measure(suite: SuiteName, probe: Probe, settings: Settings, into: list[RawRecord]) -> None:
+def measure(suite: SuiteName, probe: Probe, settings: Settings, into: Sink) -> None:
     """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
-    arguments = [suite, "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
-    arguments += ["--budget", str(settings.budget_s)]
-    arguments += ["--quick"] if settings.quick else []
-    probing.collect(probe, arguments, settings.budget_s, into)
+    probing.collect(probe, arguments(suite, settings), settings.budget_s, into)
+
+
+def arguments(suite: SuiteName, settings: Settings) -> list[str]:
+    """Return what the probe is told."""
+    told = [suite, "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
+    told += ["--budget", str(settings.budget_s)]
+    told += ["--quick"] if settings.quick else []
+    return told + (["--skip", ",".join(settings.skip)] if settings.skip else [])
 
 
 def evaluate(suite: SuiteName, records: Iterable[RawRecord], seed: int) -> Measured:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from packaging.utils import InvalidName, canonicalize_name
 
+from scripts.bench.tracking import HERE
 from scripts.workspace.cli import Parser
 from scripts.workspace.cli import parser as new_parser
 
@@ -14,7 +15,8 @@ def parser() -> Parser:
     made = new_parser(
         "bench",
         "Measure the image that was built last, and write the raw samples to "
-        ".workspace/bench/RUN.json. Exit code 3: a backend disagrees with float64.",
+        ".workspace/bench/RUN.json. Exit code 3: a backend disagrees with float64, or --gate found "
+        "a regression that a second session confirms; 4: --gate could not decide.",
     )
     made.add_argument(
         "--profile", default="sandbox", metavar="NAME", help="whose image (default: sandbox)"
@@ -65,11 +67,50 @@ def parser() -> Parser:
         metavar=("BEFORE", "AFTER"),
         help="measure nothing: the verdict on each case that two result files have in common",
     )
+    made.add_argument(
+        "--ab",
+        nargs=2,
+        metavar=("LOCK_A", "LOCK_B"),
+        help="measure two locks of the webui environment in turns, in environments of their own on "
+        "this machine: attn (default), unet, vae; a lock is a file, COMMIT:PATH or COMMIT",
+    )
+    made.add_argument(
+        "--advise",
+        action="store_true",
+        help="measure nothing: the attention option that stored runs speak for, by device, size "
+        'and batch, and what attention = "auto" makes of them (with --of, of these runs alone)',
+    )
+    made.add_argument(
+        "--continue",
+        dest="resume",
+        nargs="?",
+        const="",
+        metavar="RUN_ID",
+        help="go on with the newest run that was killed, or with that one, by its own arguments",
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     made.add_argument(
         "--record",
         action="store_true",
-        help="of replay, rebuild and verdicts: write the results to benchmarks/, too",
+        help="write the results to benchmarks/, too, to be committed: a measured run to its "
+        "device's folder, as the baseline of each suite that has none there",
+    )
+    tracking = made.add_argument_group("regressions; see docs/benchmarking.md")
+    tracking.add_argument(
+        "--gate",
+        action="store_true",
+        help="measure the suites that have a baseline on this device (or --suite), where it was "
+        "measured, and hold them against it. Exit code 3: a case is slower, also in a second "
+        "session with the locks of both runs in turns; 4: that could not be told. What is faster "
+        "is written as the new baseline",
+    )
+    tracking.add_argument(
+        "--history",
+        nargs="?",
+        const=HERE,
+        metavar="DEVICE",
+        help="measure nothing: the recorded runs of this device, or of a folder of benchmarks/, "
+        "where they changed, and what differed there; with --record renew changes.json",
     )
     exports = made.add_argument_group("results for other programs; see docs/benchmarking.md")
     exports.add_argument(
@@ -86,15 +127,16 @@ def parser() -> Parser:
         nargs="+",
         default=[],
         metavar="RUN.json",
-        help="export stored runs and measure nothing; otava alone takes several",
+        help="measure nothing: export stored runs (otava alone takes several), --record them, "
+        "--gate one, or --advise by them",
     )
-    attn = made.add_argument_group("of the suite attn")
-    attn.add_argument(
+    made.add_argument(
         "--full",
         action="store_true",
-        help="for the record: every shape, batch, prompt, type and forced kernel; takes hours on "
-        "a CPU",
+        help="for the record. attn: every shape, batch, prompt, type and forced kernel; hours on a "
+        "CPU. image: every size, batch and prompt; two hours on a GPU, ten minutes on a CPU",
     )
+    attn = made.add_argument_group("of the suite attn")
     for name, what in (
         ("shape", "shapes by name or pattern, of all that there are (sdxl-*,vae-512-self-4096)"),
         ("backend", "these backends; sdp, which all are compared with, always comes along"),

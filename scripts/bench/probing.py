@@ -7,7 +7,7 @@ from pathlib import Path
 import docker
 
 from scripts.bench import container, host
-from scripts.bench.suite import RawRecord
+from scripts.bench.suite import RawRecord, Sink
 from scripts.workspace.errors import Failure
 
 Records = Generator[RawRecord, None, None]
@@ -38,18 +38,20 @@ def in_host(python: Path) -> Probe:
     return probe
 
 
-def collect(probe: Probe, arguments: Sequence[str], seconds: float, into: list[RawRecord]) -> None:
+def collect(probe: Probe, arguments: Sequence[str], seconds: float, into: Sink) -> None:
     """Run the probe, whose first argument is the suite; put its records into `into` as they come.
 
     `seconds` are those of its measurements. Raises Failure where it ended before it was done.
     """
     code: dict[str, int] = {}
+    last = None
     # Closed at once on Ctrl-C, too: the container or the process ends with the records.
     with closing(probe(arguments, seconds + GRACE_S, code)) as records:
         for record in records:
             into.append(record)
+            last = record["record"]
     found = code.get("exit")
-    if found != 0 or not into or into[-1]["record"] != "final":
+    if found != 0 or last != "final":
         killed = " (a kill, most often for lack of memory)" if found in (137, -9) else ""
         raise Failure(
             f"suite {arguments[0]} ended early: its probe exited with {found}{killed}.",

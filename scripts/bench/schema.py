@@ -80,12 +80,17 @@ class Flags(Record):
 
 
 class Difference(Record):
-    """How the picture of a backend differs from the reference's, in values of 0 to 255."""
+    """How the picture of a backend differs from the reference's, in values of 0 to 255.
+
+    Of equal pictures `max_abs` is 0; of a batch it is the first picture. `mean_abs` is over
+    all pixels and colours.
+    """
 
     against: str
     max_abs: int
     psnr_db: float | None
     """Peak signal-to-noise ratio; None for equal pictures, where it is infinite."""
+    mean_abs: float | None = None
 
 
 class Ceilings(Record):
@@ -118,7 +123,8 @@ class Case(Record):
     `samples_ns`; on CUDA it is the time to issue the calls. `bytes` and `flops` are the least
     that the shape asks for, `pct_floor` the share of the median that the device's ceilings
     explain (None where they are not known). `peak_bytes` is what a call takes beyond its inputs and
-    weights, `attention_share` the part of a network's time inside its attention, from 0 to 1.
+    weights, of suite image all that the web UI held, `attention_share` the part of a network's time
+    inside its attention, from 0 to 1.
     `nvml` is what the GPU's driver counted in each round, `cycles` the sample by its SM clock.
     """
 

@@ -1,6 +1,7 @@
 """Results as tables for a person: one per shape, every backend a row."""
 
 import math
+import statistics
 from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 
@@ -44,6 +45,8 @@ def show(run: Run, to: Console) -> None:
     )
     for note in run.notes:
         to.print(escape(f"Note: {note}."))
+    if outside := _outside(run.cases):
+        to.print(outside)
     to.print(
         "Ratios are times over the reference's, Hodges-Lehmann with a 95 % interval; "
         f"{_AGAIN} is the reference once more, the session's noise. "
@@ -51,8 +54,11 @@ def show(run: Run, to: Console) -> None:
     )
 
 
-def show_changes(found: Compared, to: Console) -> None:
-    """Print what became of each case of two runs, and what else the runs were not alike in."""
+def show_changes(found: Compared, to: Console, margin: float = stats.MARGIN_APART) -> None:
+    """Print what became of each case of two runs, and what else the runs were not alike in.
+
+    `margin` is what counts as no difference.
+    """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     made.add_column("case", overflow="fold")
     for title in ("before ms", "after ms", "ratio", "smallest"):
@@ -76,13 +82,23 @@ def show_changes(found: Compared, to: Console) -> None:
     if found.differences:
         to.print(escape(f"The runs differ in: {', '.join(found.differences)}."))
     to.print(
-        f"Two runs of one thing differ by up to {stats.MARGIN_APART:.0%}: less is called SAME. "
+        f"A difference of less than {margin:.0%} is called SAME. "
         "`smallest` is the least change that these samples could show."
     )
 
 
 def _smallest(found: Comparison) -> str:
     return "-" if found.smallest is None else f"{found.smallest:.1%}"
+
+
+def _outside(cases: Iterable[Case]) -> str:
+    """What of the rounds' time the harness took for itself; empty where that was not counted."""
+    shapes = {(case.suite, case.shape.get("name"), case.dtype): case.shape for case in cases}
+    shares = [each["outside_share"] for each in shapes.values() if "outside_share" in each]
+    if not shares:
+        return ""
+    middle, most = statistics.median(shares), max(shares)
+    return f"Of the rounds' time {middle:.1%} was outside the measured calls (at most {most:.1%})."
 
 
 def _missing(cases: Iterable[Case]) -> Iterable[str]:
@@ -113,8 +129,9 @@ def _table(
     table.add_column("median ms", justify="right", no_wrap=True)
     if first.suite != "attn":
         table.add_column("it/s", justify="right", no_wrap=True)
-    if first.suite in NETWORKS:
+    if first.suite != "attn":
         table.add_column("peak MB", justify="right", no_wrap=True)
+    if first.suite in NETWORKS:
         table.add_column("attention", justify="right", no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -136,7 +153,7 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     network = case.suite in NETWORKS
     if case.status != "ok":
         ceiling = ["-"] if case.suite == "attn" else []
-        blank = ["-"] * ({"attn": 4, "image": 5}.get(case.suite, 7))
+        blank = ["-"] * ({"attn": 4, "image": 6}.get(case.suite, 7))
         return [label, "-", case.status, *blank, _error(case), *ceiling, "see below"]
     time = stats.median(case.samples_ns)
     cells = [
@@ -146,8 +163,8 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
     ]
     if case.suite != "attn":
         cells.append(f"{case.shape.get('steps', 1) / (time.value / 1e9):.2f}")
-    if network:
         cells.append("-" if case.peak_bytes is None else f"{case.peak_bytes / 1e6:,.0f}")
+    if network:
         cells.append("-" if case.attention_share is None else f"{case.attention_share:.0%}")
     if found is None:
         cells += ["-", "reference" if is_reference else "-", "-"]
@@ -178,5 +195,7 @@ def _error(case: Case) -> str:
     if case.difference is not None:
         if case.difference.psnr_db is None:
             return "equal"
-        return f"{case.difference.psnr_db:.1f} dB, max {case.difference.max_abs}"
+        mean = case.difference.mean_abs
+        known = "" if mean is None else f", mean {mean:.2g}"
+        return f"{case.difference.psnr_db:.1f} dB{known}, max {case.difference.max_abs}"
     return "-" if case.rel_l2 is None else f"{case.rel_l2:.1e}"

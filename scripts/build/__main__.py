@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scripts.bench.advise import auto
 from scripts.build import (
     budget,
     engine,
@@ -151,6 +152,8 @@ def main(args: argparse.Namespace) -> int:
     console.print(table(record, built))
     for name, value in record.replaced.items():
         console.print(f"{name} was replaced by {value}", highlight=False, soft_wrap=True)
+    if attention := auto.resolved(workspace, args.profile).told():
+        console.print(f'attention = "auto" is {attention}', highlight=False, soft_wrap=True)
     if not built:
         console.print("Nothing changed since it was built.")
     else:

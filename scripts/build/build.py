@@ -14,6 +14,7 @@ from typing import Any
 from docker.errors import ImageNotFound
 from rich.console import Console
 
+from scripts.bench.advise import auto
 from scripts.build import bake, buildx, contexts
 from scripts.build import recipe as recipes
 from scripts.build.engine import Engine
@@ -34,6 +35,7 @@ from scripts.build.record import (
     stamp,
 )
 from scripts.build.retry import patiently
+from scripts.lock.lockfile import digest_of_all
 from scripts.lock.pins import entries
 from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.files import exclusive, require_space, write_atomic
@@ -107,6 +109,7 @@ def build(
             layers=found,
             steps=tuple(_step_records(steps)),
             logs=logs,
+            attention=auto.resolved(workspace, name).told(),
         )
         save(record)
         return record, True
@@ -289,10 +292,7 @@ def _version(engine: Engine) -> str:
 
 
 def _lock_digest() -> str:
-    seen = hashlib.sha256()
-    for path in sorted(LOCKFILES.iterdir()):
-        seen.update(path.name.encode() + b"\0" + path.read_bytes())
-    return seen.hexdigest()
+    return digest_of_all({path.name: path.read_bytes() for path in LOCKFILES.iterdir()})
 
 
 def _before(name: str) -> BuildRecord | None:

@@ -2,11 +2,11 @@
 
 import json
 
-from scripts.workspace.model import Attention, Workspace
+from scripts.bench.advise import auto
+from scripts.workspace.model import Optimization, Workspace
 
 # The flag that selects each optimization in AUTOMATIC1111 (modules/shared_items and cmd_args).
-FLAGS: dict[Attention, tuple[str, ...]] = {
-    "auto": (),
+FLAGS: dict[Optimization, tuple[str, ...]] = {
     # Both: where xformers cannot run, the web UI takes the next that has a flag.
     "xformers": ("--xformers", "--opt-sdp-attention"),
     "sdp": ("--opt-sdp-attention",),
@@ -42,7 +42,7 @@ def render(workspace: Workspace, profile: str) -> str:
             DATA,
             "--ui-settings-file",
             f"{DATA}/settings.json",
-            *FLAGS[chosen.attention],
+            *FLAGS[auto.resolved(workspace, profile).option],
             *launch.options,
             *chosen.options,
         ],

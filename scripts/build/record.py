@@ -55,6 +55,8 @@ class BuildRecord(Frozen):
     tells what changed. `logs` leads, by layer and relative to the record's folder, to what its
     commands printed when it was made. What the second schema brought has defaults: a record of the
     first one is read.
+    `attention` is what `attention = "auto"` came to, and by which results; empty where the profile
+    names an option itself.
     `pushed` is where the image was pushed to, by the digest of what the tag means there: that of
     the image, or of the index that holds it and its attestations.
     """
@@ -75,6 +77,7 @@ class BuildRecord(Frozen):
     steps: tuple[StepRecord, ...]
     recipe: Recipe | None = None
     logs: dict[str, str] = {}
+    attention: str = ""
     pushed: str = ""
 
 

@@ -123,10 +123,9 @@ def asked_for(args: argparse.Namespace, workspace: Workspace) -> forward.Step:
     return forward.Step(step.workspace, LookUp(names))
 
 
-def write(args: argparse.Namespace, workspace: Workspace) -> None:
+def write(args: argparse.Namespace, workspace: Workspace, step: forward.Step) -> None:
     """Compute what is late or shall move, show it, and write it unless this is a dry run."""
     started = time.monotonic()
-    step = asked_for(args, workspace)
     moving = args.upgrade is not None or args.as_of is not None or args.require_fresh
     readable(step.workspace)
     found = plan(step.workspace)
@@ -150,23 +149,22 @@ def write(args: argparse.Namespace, workspace: Workspace) -> None:
 
         report("")
         made, notes = computed(found, step.workspace, step.look_up, report)
-    for note in notes:
-        say(note)
-    old = present()
+    # The days come first: should the writing break off, `lock` goes on to where they lead.
+    old = {TOML: TOML.read_text(), **present()}
     new = {**old, **{lock.path: lock.text() for lock in made}}
+    new[TOML] = forward.rewritten(old[TOML], step.workspace.lock)
     for path in found.surplus:
         del new[path]
-    old[TOML] = TOML.read_text()
-    new[TOML] = forward.rewritten(old[TOML], step.workspace.lock)
     # A lockfile that was not there has moved nothing: the line above says that it is new.
     kept = old.keys() & new.keys()
     moved = moves.moves(*({path: texts[path] for path in kept} for texts in (old, new)))
     later = forward.later(workspace.lock, step.workspace.lock)
-    pins_moved = any(each.targets != (TOML.stem,) for each in moved)
-    if later and not pins_moved and not plan(workspace).late:
-        # What was written would be these days alone, in the header of every lockfile.
-        print(f"Nothing newer of {', '.join(later)} fits up to {max(later.values())}.")
-        return
+    if idle := later.keys() - {each.package for each in moved}:
+        # What was written of them would be their days alone, in the header of every lockfile.
+        print(f"Nothing newer of {', '.join(sorted(idle))} fits up to {max(later.values())}.")
+        return write(args, workspace, forward.staying(workspace, step, idle))
+    for note in notes:
+        say(note)
     if moving or args.dry_run:
         print(moves.diff(old, new), end="")
     if moved:
@@ -235,7 +233,8 @@ def main(args: argparse.Namespace) -> int:
         LOCKFILES.mkdir(exist_ok=True)
         with exclusive(LOCKFILES, "lock"):
             # Read here: the one that was waited for may have moved the cutoff.
-            write(args, load())
+            workspace = load()
+            write(args, workspace, asked_for(args, workspace))
     return 0
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from scripts.bench.advise import auto
 from scripts.lock import facts as known
 from scripts.lock import hub as hubs
 from scripts.lock.facts import Facts, Reach, Version, Wheel
 from scripts.lock.hub import Hub
 from scripts.lock.lockfile import pins, read
-from scripts.workspace.model import Workspace
+from scripts.workspace.model import Attention, Profile, Workspace
 from scripts.workspace.paths import LOCKFILES, ROOT, shown
 
 # A target: its GPU pool, the GPU, and the GPU's compute capability.
@@ -49,7 +50,7 @@ def warnings(
         gpus = [gpu for gpu in gpus if torch.reach(gpu[2]) is not Reach.NONE]
         used = [(torch, gpus)]
         xformers = facts.xformers.get(versions.get("xformers", ""))
-        if profile.attention == "xformers":
+        if _attention(profile, versions) == "xformers":
             sentences += _beyond(gpus, hub, facts)
             if xformers is not None:
                 first, last = facts.webui.xformers
@@ -62,6 +63,12 @@ def warnings(
         if gpus:
             sentences += _hosts(torch, versions["torch"], compiled, gpus, hub, facts)
     return [f"profile {name}, stack {profile.stack}: {sentence}" for sentence in sentences]
+
+
+def _attention(profile: Profile, versions: Mapping[str, str]) -> Attention:
+    if profile.attention != "auto":
+        return profile.attention
+    return auto.chosen(profile, versions, auto.committed()).option
 
 
 def _unknown(

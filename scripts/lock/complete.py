@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from scripts.lock.lockfile import Pin
 from scripts.lock.releases import Artifact, Release, applies, installed
-from scripts.workspace.download import fetch
+from scripts.workspace.download import Login, fetch
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import Workspace
 from scripts.workspace.paths import CACHE
@@ -41,12 +41,16 @@ class Resolved:
 
 
 def problems(
-    resolved: Resolved, workspace: Workspace, cutoffs: Mapping[str, datetime], build: Sequence[Pin]
+    resolved: Resolved,
+    workspace: Workspace,
+    cutoffs: Mapping[str, datetime],
+    build: Sequence[Pin],
+    login: Callable[[str], Login | None],
 ) -> Iterator[str]:
     """Yield a sentence for each reason to reject a lock.
 
     `cutoffs` are the instants from which on nothing is considered, by package, `*` for all others;
-    `build` is the lock of what builds sdists.
+    `build` is the lock of what builds sdists, and `login` tells how to log in to fetch a URL.
     """
     platform = workspace.lock.platform
     pinned = {(pin.name, pin.version): pin for pin in resolved.pins}
@@ -77,15 +81,16 @@ def problems(
                 yield f"{file.name} is what Python {python} installs, but its hash is not locked."
             if file is release.sdist:
                 here = partial(applies, python=python, platform=platform)
-                yield from _unlocked_build(title, file, build, here)
+                asked = build_requirements(file, login(file.url))
+                yield from _unlocked_build(title, asked, build, here)
                 break
 
 
 def _unlocked_build(
-    title: str, sdist: Artifact, build: Sequence[Pin], here: Callable[[Marker | None], bool]
+    title: str, asked: Sequence[str], build: Sequence[Pin], here: Callable[[Marker | None], bool]
 ) -> Iterator[str]:
     there = {pin for pin in build if here(Requirement(pin.requirement).marker)}
-    for text in build_requirements(sdist):
+    for text in asked:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
@@ -103,10 +108,10 @@ def _unlocked_build(
             )
 
 
-def build_requirements(sdist: Artifact) -> Sequence[str]:
+def build_requirements(sdist: Artifact, login: Login | None) -> Sequence[str]:
     """Return what an sdist says builds it; it is fetched once, by its hash."""
     path = CACHE / "sdists" / sdist.sha256 / sdist.name
-    fetch([sdist.url], path, sdist.sha256, sdist.size)
+    fetch([sdist.url], path, sdist.sha256, sdist.size, login)
     text = _pyproject(path)
     system = tomli.loads(text).get("build-system", {}) if text else {}
     return list(system.get("requires", DEFAULT_BUILD))

@@ -116,6 +116,15 @@ def later(old: Lock, new: Lock) -> dict[str, date]:
     return {name: day for name, day in new.ahead.items() if day > old.ahead.get(name, old.as_of)}
 
 
+def staying(workspace: Workspace, step: Step, names: Collection[str]) -> Step:
+    """Return a step that leaves these packages at the days that `workspace` has for them."""
+    old, new = workspace.lock.ahead, step.workspace.lock.ahead
+    ahead = {name: day for name, day in new.items() if name not in names}
+    ahead |= {name: day for name, day in old.items() if name in names}
+    lock = step.workspace.lock.model_copy(update={"ahead": ahead})
+    return Step(step.workspace.model_copy(update={"lock": lock}), step.look_up)
+
+
 def rewritten(text: str, lock: Lock) -> str:
     """Return workspace.toml's text with these cutoffs; all else stays as people wrote it.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,12 +15,12 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from scripts.lock import importer
-from scripts.lock.lockfile import Pin, pins, read
+from scripts.lock.lockfile import Pin, digest, pins, read
 from scripts.lock.resolve import BUILD, job
-from scripts.lock.uv import unreachable
+from scripts.lock.uv import disk_full, unreachable
 from scripts.lock.verify import interpreter
 from scripts.workspace.errors import CheckFailed, Failure
-from scripts.workspace.files import require_space
+from scripts.workspace.files import exclusive, require_space
 from scripts.workspace.model import Target, Workspace
 from scripts.workspace.paths import LOCKFILES, ROOT, WORKSPACE
 
@@ -96,7 +97,7 @@ def installed(trial: Trial, progress: Progress) -> Iterator[Path]:
     is away or the disk too small. The environment is removed on every way out.
     """
     packages = trial.pins
-    # A universal lock does not say how large its files are; its environments are small.
+    # Of a universal lock, this counts what other Pythons take, too; its environments are small.
     size = sum(pin.file.size for pin in packages if pin.file is not None)
     require_space(ENVIRONMENTS, UNPACKED * size + SMALL, f"installing {trial.name}")
     with tempfile.TemporaryDirectory(dir=ENVIRONMENTS, prefix=f"{trial.name}.") as folder:
@@ -105,8 +106,30 @@ def installed(trial: Trial, progress: Progress) -> Iterator[Path]:
         count = f"{trial.name}: {len(packages)} packages"
         progress(f"{count} to install{f', {size / 1e6:,.0f} MB unless cached' if size else ''}.")
         with _timed(progress, f"{count} installed by hash"):
-            _install(trial, environment, python)
+            fill(trial, environment)
         yield python
+
+
+def kept(trial: Trial, folder: Path, progress: Progress) -> Path:
+    """Install the locks of a trial once, to stay; return the path of the environment's Python.
+
+    It lies below `folder`, named by what the locks hold and which Python it is of; what other locks
+    left there goes. Raises what `installed` raises.
+    """
+    parts = [trial.python, *(lock.read_text() for lock in trial.locks)]
+    key = digest("\0".join(parts)).removeprefix("sha256:")[:16]
+    environment = folder / key
+    python = environment / "bin" / "python"
+    with exclusive(folder / "lock", f"installing {trial.name}"):
+        # A link to a Python that was removed since does not exist.
+        if python.exists():
+            return python
+        with installed(trial, progress) as made:
+            for old in folder.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+            made.parents[1].rename(environment)
+    return python
 
 
 def _python(target: Target) -> str:
@@ -131,7 +154,13 @@ def _uv(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([find_uv_bin(), *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
-def _install(trial: Trial, environment: Path, python: Path) -> None:
+def fill(trial: Trial, environment: Path) -> None:
+    """Make an environment with what the locks of a trial hold, by hash, and nothing else.
+
+    Raises CheckFailed when a package cannot be installed as it is locked, Failure when the registry
+    is away or the disk full; what is there of the environment then is of no use.
+    """
+    python = environment / "bin" / "python"
     for arguments in (
         ["venv", "--quiet", "--no-python-downloads", f"--python={trial.python}", str(environment)],
         [
@@ -157,7 +186,7 @@ def _explained(trial: Trial, reason: str) -> Failure:
             f"the package registry could not be reached for {trial.name}:\n{reason}",
             hint="Check the network and uv's index settings, then try again.",
         )
-    if "No space left" in reason:
+    if disk_full(reason):
         return Failure(
             f"the disk is full, and {trial.name} not installed:\n{reason}",
             hint="Free some space, or put the workspace on another disk: SDKILN_WORKSPACE=/path.",

@@ -41,11 +41,23 @@ def digest(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_of_all(files: Mapping[str, bytes]) -> str:
+    """Return one SHA-256 over all lockfiles, by their names: what a build was made from."""
+    seen = hashlib.sha256()
+    for name in sorted(files):
+        seen.update(name.encode() + b"\0" + files[name])
+    return seen.hexdigest()
+
+
 def read(path: Path) -> Lockfile:
     """Read a lockfile; raises BadInput when it is missing or was edited by hand."""
     if not path.exists():
         raise BadInput(f"{shown(path)} is missing.", hint="Run ./nox -s lock")
-    text = path.read_bytes().decode(errors="replace")
+    return parse(path, path.read_bytes().decode(errors="replace"))
+
+
+def parse(path: Path, text: str) -> Lockfile:
+    """Return the lockfile that `text` is; raises BadInput when it was edited by hand."""
     header, _, rest = text.partition(f"\n{DIGEST}")
     body = rest.partition("\n")[2]
     fields = [line.partition(" = ") for line in header.split("\n") if line.startswith(INPUT)]

@@ -29,6 +29,11 @@ class Move:
     new: str
     targets: tuple[str, ...]
 
+    @property
+    def package(self) -> str:
+        """The name without the marker that it may have in a universal lock."""
+        return self.name.partition(" (")[0]
+
 
 # What a pin is shown as, and what makes it the same pin.
 Word = tuple[str, object]

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import tomli
-from packaging.markers import Marker, default_environment
+from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
@@ -111,7 +111,6 @@ def applies(marker: Marker | None, python: str, platform: str) -> bool:
     if marker is None:
         return True
     here: dict[str, str] = {
-        **default_environment(),  # type: ignore[dict-item]
         "python_version": python,
         "python_full_version": f"{python}.0",
         "implementation_name": "cpython",

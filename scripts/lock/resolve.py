@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from scripts.lock import releases
 from scripts.lock.complete import Resolved, problems
 from scripts.lock.lockfile import File, Lockfile, Pin, locked, pins
-from scripts.lock.uv import Refused, Uv, cutoff, prepared, unreachable
+from scripts.lock.uv import Refused, Uv, cutoff, disk_full, prepared, unreachable
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
 from scripts.workspace.model import Lock, Target, Workspace
@@ -137,16 +137,19 @@ def compile_all(
     places = 3 * (os.cpu_count() or 1)
     with (
         tempfile.TemporaryDirectory() as folder,
-        ThreadPoolExecutor(max_workers=max(1, len(jobs))) as threads,
+        ThreadPoolExecutor(max_workers=max(1, 2 * len(jobs))) as threads,
         Processes(places) as processes,
     ):
         uv = prepared(processes, Path(folder), max(limits.values()))
+        compiled: dict[str, Future[_Compiled]] = {}
         waiting: dict[str, Future[Resolved]] = {}
-        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, waiting)
+        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled)
         for each in _in_turn(jobs):
-            waiting[each.target.name] = threads.submit(
-                resolver.resolve, each, waiting.get(_after(each, jobs))
+            name = each.target.name
+            compiled[name] = threads.submit(
+                resolver.compile, each, compiled.get(_after(each, jobs))
             )
+            waiting[name] = threads.submit(resolver.judge, each, compiled[name])
         done, _ = wait(waiting.values(), return_when=FIRST_EXCEPTION)
         # The first in turn that failed has its say; what is left is stopped on the way out.
         found = {name: future.result() for name, future in waiting.items() if future in done}
@@ -203,6 +206,16 @@ def _after(each: Job, jobs: Sequence[Job]) -> str:
 
 
 @dataclass(frozen=True)
+class _Compiled:
+    """A job's packages as uv wrote them, what it said of them, and the file that holds them all."""
+
+    pins: Sequence[Pin]
+    below: Sequence[Pin]
+    said: str
+    lock: Path
+
+
+@dataclass(frozen=True)
 class _Resolver:
     workspace: Workspace
     uv: Uv
@@ -210,56 +223,60 @@ class _Resolver:
     limits: Mapping[str, datetime]
     history: bool
     report: Callable[[str], None]
-    others: Mapping[str, "Future[Resolved]"]
+    compiled: Mapping[str, "Future[_Compiled]"]
 
-    def resolve(self, each: Job, after: "Future[Resolved] | None") -> Resolved:
-        """Return the packages of a job, once the one that it builds on is there."""
+    def compile(self, each: Job, after: "Future[_Compiled] | None") -> _Compiled:
+        """Return the packages of a job, once those of the one that it builds on are there."""
         if after is not None:
             after.result()
-        environment = self.workspace.environments[each.target.environment]
         below = _below(each, self.folder)
-        common = options(each, self.workspace, self.limits)
         constraints = self.folder / f"{each.target.name}.constraints"
         constraints.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in below))
-        try:
-            body, said = self.uv(
-                [
-                    *common,
-                    "--generate-hashes",
-                    *([f"--constraints={constraints}"] if below else []),
-                    *[f"--no-emit-package={pin.name}" for pin in below],
-                    *[shown(file) for file in each.files],
-                ]
-            )
-            made = [_without(pin, str(constraints)) for pin in _complete(each, body)]
-            lock = self.folder / f"{each.target.name}.txt"
-            lock.write_text("".join(pin.text for pin in [*below, *made]))
-            # The lock resolved again, with what its packages depend on: anything that this adds
-            # is missing. The answer names every file with its size and date.
-            pylock, _ = self.uv([*common, "--format=pylock.toml", str(lock)])
-        except Refused as reason:
-            raise explained(each, str(reason)) from None
-        yanked = re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", said)
+        body, said = self._ask(
+            each,
+            [
+                "--generate-hashes",
+                *([f"--constraints={constraints}"] if below else []),
+                *[f"--no-emit-package={pin.name}" for pin in below],
+                *[shown(file) for file in each.files],
+            ],
+        )
+        made = [_without(pin, str(constraints)) for pin in _complete(each, body)]
+        lock = self.folder / f"{each.target.name}.txt"
+        lock.write_text("".join(pin.text for pin in [*below, *made]))
+        return _Compiled(made, below, said, lock)
+
+    def judge(self, each: Job, compiled: "Future[_Compiled]") -> Resolved:
+        """Return the packages of a job with their files; raises BadInput if they are no whole lock.
+
+        What waits for the packages need not wait for this.
+        """
+        made = compiled.result()
+        environment = self.workspace.environments[each.target.environment]
+        # The lock resolved again, with what its packages depend on: anything that this adds is
+        # missing. The answer names every file with its size and date.
+        pylock, _ = self._ask(each, ["--format=pylock.toml", str(made.lock)])
+        yanked = re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", made.said)
         resolved = Resolved(
-            pins=made,
+            pins=made.pins,
             releases=releases.read(pylock),
-            below=frozenset(pin.name for pin in below),
+            below=frozenset(pin.name for pin in made.below),
             yanked={} if self.history else dict(yanked),
             pythons=environment.pythons if environment.universal else (each.target.python,),
             universal=environment.universal,
         )
-        self._judge(each, resolved)
+        builders = self.compiled[BUILD].result().pins if BUILD in self.compiled else locked(BUILD)
+        found = list(problems(resolved, self.workspace, self.limits, builders, self.uv.login))
+        if found:
+            raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
         self.report(each.target.name)
         return resolved
 
-    def _judge(self, each: Job, resolved: Resolved) -> None:
-        """Raise BadInput with every reason to reject a lock."""
-        if each.target.name == BUILD:
-            build = resolved.pins
-        else:
-            build = self.others[BUILD].result().pins if BUILD in self.others else locked(BUILD)
-        if found := list(problems(resolved, self.workspace, self.limits, build)):
-            raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
+    def _ask(self, each: Job, arguments: Sequence[str]) -> tuple[str, str]:
+        try:
+            return self.uv([*options(each, self.workspace, self.limits), *arguments])
+        except Refused as reason:
+            raise explained(each, str(reason)) from None
 
 
 def _complete(each: Job, body: str) -> list[Pin]:
@@ -316,11 +333,17 @@ def _with_files(resolved: Resolved, workspace: Workspace) -> Iterable[Pin]:
 
 
 def explained(each: Job, reason: str) -> Failure:
-    """Return what to raise for uv's message: BadInput, or Failure when nothing was reached."""
+    """Return what to raise for uv's message: BadInput, or Failure of the machine or network."""
     if unreachable(reason) and "No solution found" not in reason:
         return Failure(
             f"the package registry could not be reached for {each.target.name}:\n{reason}",
             hint="Nothing was written. Check the network and uv's index settings, then lock again.",
+        )
+    if disk_full(reason):
+        return Failure(
+            f"the disk is full, and {each.target.name} not resolved:\n{reason}",
+            hint="Nothing was written. Free some space, or put uv's cache on another disk: "
+            "UV_CACHE_DIR=/path.",
         )
     lines = "\n".join(f"  {line}" for line in concerned(reason, each.files))
     return BadInput(
@@ -332,10 +355,11 @@ def explained(each: Job, reason: str) -> Failure:
 def concerned(reason: str, files: Sequence[Path]) -> list[str]:
     """Return `file:line: text` for each line of the .in files that a resolver's reason names.
 
-    A line that is no requirement at all is what is wrong, and named in any case.
+    A line that is no requirement at all is named in any case, and alone when that is the reason.
     """
     words = re.findall(r"[A-Za-z0-9][\w.-]*\w", reason)
-    return asked(words, files, broken=True)
+    wrong = asked((), files, broken=True) if "Couldn't parse requirement" in reason else []
+    return wrong or asked(words, files, broken=True)
 
 
 def asked(names: Iterable[str], files: Sequence[Path], broken: bool = False) -> list[str]:

@@ -3,14 +3,17 @@
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from uv import find_uv_bin
 
+from scripts.workspace.download import Login
 from scripts.workspace.paths import ROOT
 from scripts.workspace.processes import Processes
 
@@ -33,6 +36,11 @@ def unreachable(reason: str) -> bool:
     return _UNREACHABLE.search(reason) is not None
 
 
+def disk_full(reason: str) -> bool:
+    """Return whether uv's message tells of a disk without space: its cache's, or TMPDIR's."""
+    return "No space left on device" in reason
+
+
 class Refused(Exception):
     """uv ended with an error; the text is what it said."""
 
@@ -44,16 +52,17 @@ def cutoff(as_of: date) -> datetime:
 
 @dataclass(frozen=True)
 class Uv:
-    """uv with the options of one lock; see `prepared`."""
+    """uv with the options of one lock, see `prepared`, and the address of the index, if known."""
 
     processes: Processes
     options: Sequence[str]
+    index: str
 
     def __call__(self, arguments: Sequence[str]) -> tuple[str, str]:
         """Return what uv printed: its result, and what it said beside it. Raises Refused."""
         environment = {"UV_CONCURRENT_DOWNLOADS": str(DOWNLOADS), **os.environ}
         if self.options:
-            # The default index stands in the settings that _reuse writes; these would go before it.
+            # The default index stands in the settings that are written; these would go before it.
             environment.pop("UV_DEFAULT_INDEX", None)
             environment.pop("UV_INDEX_URL", None)
         done = self.processes.run([find_uv_bin(), *arguments, *self.options], environment)
@@ -61,31 +70,46 @@ class Uv:
             raise Refused(done.stderr.strip())
         return done.stdout, done.stderr
 
+    def login(self, url: str) -> Login | None:
+        """Return the user and password in the index's address for a file of the same server."""
+        index, file = urlsplit(self.index), urlsplit(url)
+        same = (index.scheme, index.hostname, index.port) == (file.scheme, file.hostname, file.port)
+        if not same or index.username is None:
+            return None
+        return unquote(index.username), unquote(index.password or "")
+
 
 def prepared(processes: Processes, folder: Path, newest: datetime) -> Uv:
-    """Return uv for resolving what was uploaded before `newest`; `folder` holds its settings."""
-    return Uv(processes, _reuse(folder, newest))
+    """Return uv for resolving what was uploaded before `newest`; `folder` holds its settings.
 
-
-def _reuse(folder: Path, newest: datetime) -> list[str]:
-    """Let uv reuse index pages for some minutes, also of a registry that says nothing of caching.
-
-    The targets ask for much the same pages, and reading a page costs more than resolving. A page
-    may only be reused when it was fetched after the cutoff.
+    It reuses index pages for some minutes, also of a registry that says nothing of caching: the
+    targets ask for much the same pages, and reading a page costs more than resolving. A page may
+    only be reused when it was fetched after the cutoff.
     """
+    index = _index()
+    if not index:
+        return Uv(processes, [], index)
+    age = int(max(0.0, min(PAGE_MAX_AGE_S, time.time() - newest.timestamp())))
+    (folder / "uv.toml").write_text(
+        f'[[index]]\nurl = "{index}"\ndefault = true\n'
+        f'cache-control = {{ api = "max-age={age}", files = "max-age=31536000, immutable" }}\n'
+    )
+    return Uv(processes, [f"--project={folder}"], index)
+
+
+def _index() -> str:
+    """Return the address of the index as uv's settings have it, or nothing where it is not told."""
     done = subprocess.run(
-        [find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"],
+        [
+            *(find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"),
+            # The one that every resolution names: uv looks at no other, and at this one only once.
+            *(f"--python={sys.executable}", "--no-python-downloads"),
+        ],
         input="",
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    index = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
-    if index is None or "*" in index[1]:  # should uv hide a password one day, as it does in logs
-        return []
-    age = int(max(0.0, min(PAGE_MAX_AGE_S, time.time() - newest.timestamp())))
-    (folder / "uv.toml").write_text(
-        f'[[index]]\nurl = "{index[1]}"\ndefault = true\n'
-        f'cache-control = {{ api = "max-age={age}", files = "max-age=31536000, immutable" }}\n'
-    )
-    return [f"--project={folder}"]
+    found = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
+    # Should uv hide a password one day, as it does in logs, it would be no address.
+    return found[1] if found is not None and "*" not in found[1] else ""

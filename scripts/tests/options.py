@@ -4,7 +4,7 @@ from scripts.tests import __doc__ as description
 from scripts.workspace.cli import Parser
 from scripts.workspace.cli import parser as new_parser
 
-KINDS = ("unit", "registry", "engine", "image", "e2e")
+KINDS = ("unit", "registry", "browser", "engine", "image", "e2e")
 
 
 def parser() -> Parser:

@@ -14,13 +14,18 @@ from scripts.workspace.errors import CheckFailed, Failure
 from scripts.workspace.files import require_space, sha256
 
 ATTEMPTS = 4
+Login = tuple[str, str]
+"""A user and a password."""
 
 
-def fetch(urls: Sequence[str], path: Path, digest: str, size: int) -> None:
+def fetch(
+    urls: Sequence[str], path: Path, digest: str, size: int, login: Login | None = None
+) -> None:
     """Bring the file with this SHA-256 and size in bytes to `path`, from the first URL that has it.
 
-    A file that is there already and has the hash is kept. Raises Failure when no URL answers and
-    CheckFailed when one gives other bytes, which are deleted.
+    `login` is sent to their servers, and no further where these redirect elsewhere. A file that is
+    there already and has the hash is kept. Raises Failure when no URL answers and CheckFailed when
+    one gives other bytes, which are deleted.
     """
     if path.exists() and sha256(path) == digest:
         return
@@ -30,7 +35,7 @@ def fetch(urls: Sequence[str], path: Path, digest: str, size: int) -> None:
     for url in urls:
         for attempt in range(ATTEMPTS):
             try:
-                return _fetch_once(url, path, digest)
+                return _fetch_once(url, path, digest, login)
             except httpx.HTTPStatusError as error:
                 failures.append(f"{url}: {error.response.status_code}")
                 if error.response.status_code < 500:
@@ -51,11 +56,12 @@ def _client() -> httpx.Client:
     return httpx.Client(timeout=30, follow_redirects=True)
 
 
-def _fetch_once(url: str, path: Path, digest: str) -> None:
+def _fetch_once(url: str, path: Path, digest: str, login: Login | None) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         seen = hashlib.sha256()
-        with os.fdopen(handle, "wb") as file, _client().stream("GET", url) as response:
+        answer = _client().stream("GET", url, auth=login)
+        with os.fdopen(handle, "wb") as file, answer as response:
             response.raise_for_status()
             for block in response.iter_bytes():
                 seen.update(block)

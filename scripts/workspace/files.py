@@ -33,7 +33,10 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 def write_all(files: Mapping[Path, bytes | str]) -> None:
-    """Write several files as `write_atomic` does, and touch none before all are on disk."""
+    """Write several files as `write_atomic` does, and touch none before all are on disk.
+
+    Then they are put in place in this order, up to the first that cannot be.
+    """
     ready: dict[Path, Path] = {}
     try:
         for path, data in files.items():

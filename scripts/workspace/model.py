@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scripts.workspace.errors import BadInput
 from scripts.workspace.paths import ROOT, shown
 
-Attention = Literal[
-    "auto",
+# A launch option each, which the web UI has; `auto` is the one that measurements advise.
+Optimization = Literal[
     "xformers",
     "sdp",
     "sdp-no-mem",
@@ -26,6 +26,7 @@ Attention = Literal[
     "doggettx",
     "none",
 ]
+Attention = Literal["auto", Optimization]
 # A TOML array becomes a tuple: strict mode would ask for a tuple, which TOML has not.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 # The measured ones measure an image for some seconds. replay asks the package registry alone, and
@@ -245,6 +246,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {close[0]}?" if close else f" Known: {', '.join(names)}."
+
+
+def offer(name: str, listed: Sequence[str], known: Iterable[str] | None = None) -> str:
+    """Return the nearest known name, if one is near, and the list.
+
+    `known` are all names there are, where these are more than a person wants listed.
+    """
+    close = nearest(name, known or listed)
+    listing = f" Known: {', '.join(listed)}."
+    return close + listing if close.startswith(" Did you mean") else listing
 
 
 @cache

@@ -122,7 +122,8 @@ def test_a_typo_is_answered_with_the_nearest_and_code_2(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "session", ["lock", "models", "engine", "build", "serve", "bench", "tests", "lint", "types"]
+    "session",
+    ["lock", "models", "engine", "build", "serve", "bench", "report", "tests", "lint", "types"],
 )
 def test_every_session_answers_help(clone: Path, session: str) -> None:
     done = nox(clone, "-s", session, "--", "--help")

@@ -99,6 +99,13 @@ def test_a_hash_that_does_not_match(clone: Path) -> None:
     assert "does not have the hash that lockfiles/tools.txt pins" in refused(clone, {})
 
 
+def test_no_lock_of_the_tools(clone: Path) -> None:
+    (clone / "lockfiles" / "tools.txt").unlink()
+    said = refused(clone, {})
+    assert "lockfiles/tools.txt is missing" in said
+    assert "git checkout lockfiles/tools.txt" in said
+
+
 def test_another_platform_gets_a_sentence(clone: Path, tmp_path: Path) -> None:
     script(tmp_path / "uname", '[ "$1" = -s ] && echo Darwin || echo arm64')
     path = f"{tmp_path}:{os.environ['PATH']}"

@@ -20,7 +20,7 @@ def containers(engine: Engine) -> Sequence[object]:
     return engine.client().containers.list(all=True, filters={"label": "sdkiln=bench"})
 
 
-def test_what_a_killed_bench_left_is_removed_by_the_next(
+def test_what_a_killed_bench_left_is_removed_by_the_next_and_can_be_gone_on_with(
     engine: Engine, image: BuildRecord
 ) -> None:
     process = subprocess.Popen(
@@ -40,6 +40,10 @@ def test_what_a_killed_bench_left_is_removed_by_the_next(
     done = command("bench", "--suite=attn", "--quick", "--budget=5")
     assert done.returncode == 0, done.stderr
     assert not containers(engine)
+    assert "was not finished" in done.stderr
+    done = command("bench", "--continue")
+    assert done.returncode == 0, done.stderr
+    assert "the run was cut short, and continued at" in done.stdout
 
 
 def test_an_unknown_suite_is_answered_with_the_nearest(image: BuildRecord) -> None:
@@ -101,3 +105,31 @@ def test_chosen_cases_are_measured_or_say_why_not(image: BuildRecord, tmp_path: 
     assert {case.bound for case in run.cases} <= {"flops", "bytes", "exps"}
     assert [each.dtype for each in run.ceilings] == ["float32"]
     assert (run.ran_in, run.image_digest) == ("image", image.digest)
+
+
+def test_pictures_are_drawn_by_the_running_web_ui_with_each_optimization_in_turn(
+    engine: Engine, image: BuildRecord, tmp_path: Path
+) -> None:
+    """Of one seed, so they differ by little; with the memory of the web UI's own process."""
+    result = tmp_path / "run.json"
+    done = command("bench", "--suite=image", "--quick", "--budget=60", f"--json={result}")
+    assert done.returncode == 0, done.stderr
+    assert not containers(engine)
+    run = schema.load(result)
+    cases = {case.id.rsplit("/", 1)[-1]: case for case in run.cases}
+    assert {case.dtype for case in run.cases} == {"float32"}
+    for backend in ("sdp", "sdp@again", "InvokeAI", "naive"):
+        case = cases[backend]
+        assert case.status == "ok", case.reason
+        assert case.samples_ns
+        assert case.peak_bytes
+        assert case.shape["batch"] == 1
+    again, naive = cases["sdp@again"].difference, cases["naive"].difference
+    assert again is not None
+    assert again.max_abs == 0
+    assert naive is not None
+    assert naive.mean_abs is not None
+    assert naive.mean_abs < 8
+    assert "the web UI applied" in str(cases["xformers"].reason)
+    assert any("no other was run" in note for note in run.notes)
+    assert any("VmHWM" in note for note in run.notes)

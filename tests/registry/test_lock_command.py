@@ -73,8 +73,9 @@ def test_one_package_moves_ahead_and_back_with_the_others(clone: Path) -> None:
     done = lock(clone, "--as-of", str(day), "--upgrade", oldest)
     assert f"Nothing newer of {oldest} fits up to {day}." in done.stdout, done.stderr
     assert state(clone) == between
-    done = lock(clone, "--as-of", str(day), "--upgrade", youngest)
+    done = lock(clone, "--as-of", str(day), "--upgrade", youngest, oldest)
     assert done.returncode == 0, done.stderr
+    assert f"Nothing newer of {oldest} fits up to {day}." in done.stdout
     settings = tomli.loads((clone / "workspace.toml").read_text())["lock"]
     assert settings["as_of"] == earlier
     assert settings["ahead"] == {youngest: day}

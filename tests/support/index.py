@@ -11,6 +11,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ HELD_S = 20
 class Index:
     """What the index holds, and how it misbehaves.
 
+    `login` is the user and password, as `user:password`, that it asks for if it is given.
     `unavailable` is how many requests it still answers with 503, `dies_after` after how many it
     begins to break every connection, `delay_s` how long each answer takes. What is in `held` is
     answered once `opened` is set, or after HELD_S, and then stands in `waited_for`.
@@ -33,6 +35,7 @@ class Index:
     files: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    login: str = ""
     unavailable: int = 0
     dies_after: int | None = None
     delay_s: float = 0
@@ -132,6 +135,9 @@ def running() -> Iterator[Index]:
             if index.unavailable:
                 index.unavailable -= 1
                 return self._send(503, b"", "text/plain")
+            told = f"Basic {b64encode(index.login.encode()).decode()}"
+            if index.login and self.headers.get("Authorization") != told:
+                return self._send(401, b"", "text/plain")
             kind, _, name = self.path.strip("/").partition("/")
             if kind == "files" and name in index.contents:
                 return self._send(200, index.contents[name], "application/octet-stream")

@@ -127,6 +127,7 @@ class Api:
             ("sd-models", "GET", self.sd_models),
             ("samplers", "GET", self.samplers),
             ("memory", "GET", self.memory),
+            ("cmd-flags", "GET", self.cmd_flags),
             ("progress", "GET", self.progress),
             ("interrupt", "POST", self.interrupt),
         ):
@@ -258,6 +259,10 @@ class Api:
         """Stop the current job."""
         self.server.jobs.interrupt()
         return {}
+
+    def cmd_flags(self) -> dict[str, object]:
+        """The command line: the flags that the stand-in acts on, by the web UI's names."""
+        return self.server.arguments.by_name()
 
     def memory(self) -> dict[str, object]:
         """Bytes of main memory that this process uses, and of GPU memory."""

@@ -52,6 +52,24 @@ class Arguments:
     disable_nan_check: bool
     ignored: tuple[str, ...]
 
+    def by_name(self) -> dict[str, object]:
+        """As the web UI's call `cmd-flags` names them, but for passwords; paths as text."""
+        attention = (flag[2:].replace("-", "_") for flag in ATTENTION)
+        return {
+            "ckpt": None if self.checkpoint is None else str(self.checkpoint),
+            "data_dir": str(self.data_dir),
+            "ui_settings_file": str(self.settings_file),
+            "server_name": self.server_name,
+            "port": self.port,
+            "timeout_keep_alive": self.timeout_keep_alive,
+            **{name: name in self.attention for name in attention},
+            "use_cpu": ["all"] if self.use_cpu else [],
+            "no_half": self.no_half,
+            "no_half_vae": self.no_half_vae,
+            "no_hashing": self.no_hashing,
+            "disable_nan_check": self.disable_nan_check,
+        }
+
 
 def credentials(text: str) -> tuple[tuple[str, str], ...]:
     """`user:password,user:password` as pairs."""

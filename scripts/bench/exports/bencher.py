@@ -1,8 +1,9 @@
 """Bencher Metric Format, as `bencher run --adapter json` reads it.
 
 Version 0 of https://bencher.dev/docs/reference/bencher-metric-format/: benchmark, measure, and
-`value` with the bounds of its interval. `latency` (ns) and `throughput` (operations/s, here steps)
-are measures that every Bencher project has; `peak-memory` (bytes) is made when it first comes.
+`value` with the bounds of its interval. `latency` (ns) and `throughput` (operations/s, here steps
+or decodes) are measures that every Bencher project has; `peak-memory` (bytes) is made when it first
+comes.
 """
 
 import json
@@ -21,8 +22,8 @@ def text(run: Run) -> str:
 
 def _measures(each: Figures) -> dict[str, Metric]:
     measures = {"latency": _metric(each.time_ns)}
-    if each.steps_per_s is not None:
-        measures["throughput"] = _metric(each.steps_per_s)
+    if each.throughput is not None:
+        measures["throughput"] = _metric(each.throughput[0])
     if each.case.peak_bytes is not None:
         measures["peak-memory"] = {"value": each.case.peak_bytes}
     return measures

@@ -4,17 +4,29 @@ import math
 from dataclasses import dataclass
 
 from scripts.bench import stats
+from scripts.bench.probe.workloads import GUIDANCE
 from scripts.bench.schema import Case, Run
 from scripts.bench.stats import Estimate
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one case came to: its median time, and its steps per second if it made pictures."""
+    """What one case came to: its median time, and what it did per second.
+
+    Pictures and UNets have steps per second, VAEs decodes, all pictures of a batch together.
+    """
 
     case: Case
     time_ns: Estimate
     steps_per_s: Estimate | None
+    decodes_per_s: Estimate | None
+
+    @property
+    def throughput(self) -> tuple[Estimate, str] | None:
+        """What is per second, and its unit; None for single calls of attention."""
+        if self.decodes_per_s is not None:
+            return self.decodes_per_s, "decodes/s"
+        return None if self.steps_per_s is None else (self.steps_per_s, "steps/s")
 
 
 def figures(run: Run) -> list[Figures]:
@@ -24,17 +36,32 @@ def figures(run: Run) -> list[Figures]:
 
 def _of(case: Case) -> Figures:
     time = stats.median(case.samples_ns)
-    steps = steps_of(case)
-    return Figures(case, time, None if steps is None else _per_second(steps, time))
+    steps, decodes = steps_of(case), decodes_of(case)
+    return Figures(
+        case,
+        time,
+        None if steps is None else _per_second(steps, time),
+        None if decodes is None else _per_second(decodes, time),
+    )
 
 
 def steps_of(case: Case) -> int | None:
     """The steps of all pictures of one sample, as system-info counts them: steps times batch.
 
-    None for what makes no pictures.
+    A UNet's input has two entries for each picture, for guidance, and a sample of it is one step.
+    None for what makes no steps.
     """
-    steps, batch = whole(case.shape.get("steps")), whole(case.shape.get("batch", 1))
-    return None if case.suite != "image" or steps is None or batch is None else steps * batch
+    steps, batch = whole(case.shape.get("steps", 1)), whole(case.shape.get("batch", 1))
+    if steps is None or batch is None:
+        return None
+    if case.suite == "unet":
+        return max(batch // GUIDANCE, 1)
+    return steps * batch if case.suite == "image" and "steps" in case.shape else None
+
+
+def decodes_of(case: Case) -> int | None:
+    """The pictures that one sample of a VAE decodes; None for all else."""
+    return whole(case.shape.get("batch", 1)) if case.suite == "vae" else None
 
 
 def whole(value: object) -> int | None:

@@ -2,7 +2,7 @@
 
 An array of name, unit and value, with range and extra for a person:
 https://github.com/benchmark-action/github-action-benchmark#examples. One file holds one direction,
-so there are two: times and memory, which are better small, and steps per second.
+so there are two: times and memory, which are better small, and what is done per second.
 """
 
 import json
@@ -21,11 +21,12 @@ def smaller(run: Run) -> str:
 
 
 def bigger(run: Run) -> str:
-    """Steps per second of every case that made pictures; the action takes no empty array."""
+    """Steps or decodes per second of every case that has them; the action takes no empty array."""
     return _array(
-        _entry(each, "steps/s", each.steps_per_s)
+        _entry(each, unit, found)
         for each in figures(run)
-        if each.steps_per_s is not None
+        if each.throughput is not None
+        for found, unit in [each.throughput]
     )
 
 

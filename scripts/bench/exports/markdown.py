@@ -8,7 +8,7 @@ from scripts.bench.exports.figures import Figures, device, figures, in_units, is
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.bench.stats import Estimate
 
-HEAD = ("backend", "ran", "median ms", "steps/s", "ratio", "verdict", "samples")
+HEAD = ("backend", "ran", "median ms", "per second", "ratio", "verdict", "samples")
 # An underscore between letters or digits is never markup, and kernels have many.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
@@ -54,7 +54,7 @@ def _cells(case: Case, found: Figures | None, compare: Sequence[Comparison]) -> 
         backend,
         case.resolved_kernel or "-",
         _number(in_units(found.time_ns, 1e6)),
-        "-" if found.steps_per_s is None else _number(found.steps_per_s),
+        "-" if found.throughput is None else _rate(*found.throughput),
         ratios or "-",
         verdicts or ("reference" if is_reference else "-"),
         str(len(case.samples_ns)),
@@ -90,6 +90,10 @@ def _number(found: Estimate) -> str:
     """`1.234 (1.2 to 1.3)` with four significant digits; no interval where there is none."""
     interval = f" ({found.low:.4g} to {found.high:.4g})" if is_bounded(found) else ""
     return f"{found.value:.4g}{interval}"
+
+
+def _rate(found: Estimate, unit: str) -> str:
+    return f"{_number(found)} {unit.partition('/')[0]}"
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -48,6 +48,7 @@ def _families(run: Run) -> list[_Family]:
     when.samples.append((_run_labels(run), moment))
     time = _interval("time_{}seconds", "seconds", "median time of a case")
     speed = _interval("{}steps_per_second", "", "sampling steps per second, all pictures together")
+    decodes = _interval("{}decodes_per_second", "", "pictures decoded per second")
     ratio = _interval("time_{}ratio", "ratio", "time over the reference's; below 1 is faster")
     rounds = _Family("samples", "", "How many samples there are.")
     peak = _Family("peak_memory_bytes", "bytes", "Peak of the device's memory.")
@@ -56,13 +57,15 @@ def _families(run: Run) -> list[_Family]:
         _add(time, labels, in_units(each.time_ns, 1e9))
         if each.steps_per_s is not None:
             _add(speed, labels, each.steps_per_s)
+        if each.decodes_per_s is not None:
+            _add(decodes, labels, each.decodes_per_s)
         rounds.samples.append((labels, float(len(each.case.samples_ns))))
         if each.case.peak_bytes is not None:
             peak.samples.append((labels, float(each.case.peak_bytes)))
     for found in run.compare:
         labels = {"case": found.b, "reference": found.a, "device": device(run)}
         _add(ratio, labels, Estimate(found.ratio, *found.ci))
-    return [when, *time, *speed, rounds, peak, *ratio]
+    return [when, *time, *speed, *decodes, rounds, peak, *ratio]
 
 
 def _interval(name: str, unit: str, what: str) -> tuple[_Family, _Family, _Family]:

@@ -9,9 +9,10 @@ import sys
 import time
 
 from .attn_plan import Choice
-from .image import DEFAULT_URL, TITLES, Api, Plan, Refused, launch_record, wait_ready
+from .image import Plan
 from .image import run as run_image
 from .records import Emitter, progress
+from .webui import DEFAULT_URL, TITLES, Api, Refused, launch_record, wait_ready
 
 _ENTERED = "SDKILN_PROBE_ENTERED"
 
@@ -21,15 +22,15 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="probe", description=__doc__)
     commands = made.add_subparsers(dest="command", required=True)
     attn = commands.add_parser("attn", help="time attention on the shapes of the web UI's models")
-    attn.add_argument("--size", choices=("quick", "default", "full"), default="default")
     for name in ("shape", "backend", "dtype"):
         attn.add_argument(f"--{name}", type=_names, default=(), help="names, separated by commas")
     attn.add_argument("--cold", action="store_true", help="empty the caches before each call")
-    attn.add_argument("--exact", action="store_true", help="--budget is this run's, whatever size")
     unet = commands.add_parser("unet", help="time denoising steps of whole networks")
     vae = commands.add_parser("vae", help="time decodes of whole networks")
     for each in (unet, vae):
         each.add_argument("--quick", action="store_true")
+    for each in (attn, unet, vae):
+        each.add_argument("--paced", action="store_true", help="go on as lines on stdin allow")
     commands.add_parser("header", help="what this machine and its software are")
     same = commands.add_parser("parity", help="does every backend agree with float64?")
     ready = commands.add_parser("ready", help="wait for a first image")
@@ -37,10 +38,14 @@ def parser() -> argparse.ArgumentParser:
     select = commands.add_parser("select", help="switch the attention optimization")
     select.add_argument("backend", choices=sorted(TITLES))
     image = commands.add_parser("image", help="time images")
-    image.add_argument("--backends", required=True, help="names, separated by commas")
+    image.add_argument("--backends", type=_names, required=True, help="separated by commas")
+    for each in (attn, image):
+        each.add_argument("--size", choices=("quick", "default", "full"), default="default")
+        each.add_argument("--exact", action="store_true", help="--budget is this run's")
     for each in (attn, unet, vae, same, image):
         each.add_argument("--seed", type=int, default=1)
     for each in (attn, unet, vae, image):
+        each.add_argument("--skip", type=_names, default=(), help="keys of shapes measured before")
         each.add_argument("--rounds", type=int, default=20, help="rounds at least")
         each.add_argument("--budget", type=float, default=100.0, help="seconds")
     for each in (ready, select, image):
@@ -82,9 +87,8 @@ def main() -> int:
         elif args.command == "select":
             emitter.emit("selected", {"held": api.select(TITLES[args.backend])})
         else:
-            names = tuple(args.backends.split(","))
-            plan = Plan(names, args.seed, args.rounds, args.budget)
-            run_image(api, plan, emitter)
+            many = (args.budget, args.size, args.exact, args.skip)
+            run_image(api, Plan(args.backends, args.seed, args.rounds, *many), emitter)
     except (Refused, OSError) as error:
         emitter.emit("error", {"reason": str(error)})
         return 1
@@ -100,17 +104,22 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.
     from . import agreement, attn, attn_job, device, forward
+    from .paced import Pace
 
     if args.command == "header":
         emitter.emit("header", device.header())
         return 0
+    # The check `parity` has no rounds.
+    pace = Pace(emitter.emit) if getattr(args, "paced", False) else None
     if args.command == "attn":
         choice = Choice(args.size, args.shape, args.backend, args.dtype, args.cold)
-        settings = attn_job.Settings(args.seed, args.rounds, args.budget, args.exact, choice)
+        settings = attn_job.Settings(
+            args.seed, args.rounds, args.budget, args.exact, choice, args.skip, pace
+        )
         attn.run(settings, emitter, started)
         return 0
     if args.command in ("unet", "vae"):
-        plan = forward.Settings(args.seed, args.rounds, args.budget, args.quick)
+        plan = forward.Settings(args.seed, args.rounds, args.budget, args.quick, args.skip, pace)
         forward.run(args.command, plan, emitter, started)
         return 0
     faults = agreement.check(args.seed)

@@ -9,13 +9,12 @@ On a CPU a call has returned when it is done, so host time and sample are the sa
 `samples_ns` is the GPU's time between two events and `host_ns` the time to issue the calls.
 """
 
-import os
 import time
 from dataclasses import asdict
 
 import torch
 
-from . import attn_timing, ceilings, cuda12, memory, nvml, parity
+from . import attn_timing, ceilings, memory, parity, watching
 from . import device as machine
 from .attn_job import JobRun, Place, Settings
 from .attn_plan import Device, budget_s, budget_shares, jobs
@@ -31,48 +30,40 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
     """Measure every shape; `started` is the time.monotonic() at which the budget began."""
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
     choice = settings.choice
-    watch, notes = _notes(device)
+    watch, notes = watching.begin("attn", device)
     head = machine.header()
-    plan = jobs(choice, device)
+    whole = jobs(choice, device)
+    shared = zip(whole, budget_shares(whole, device), strict=True)
+    left_over = [(job, share) for job, share in shared if job.key not in settings.skip]
+    plan, shares = [job for job, _ in left_over], [share for _, share in left_over]
     total = settings.base_s if settings.exact else budget_s(choice, device, settings.base_s)
     emitter.emit(
         "header",
         {**head, "suite": "attn", "device": device, "seed": settings.seed, "notes": notes},
     )
     if device == "cpu":
-        memory.limit_to_free()
+        memory.limit_to_free(processes=2 if settings.pace else 1)
     with torch.inference_mode():
         gpu = head["gpu"]["name"] if head["gpu"] else None
         dtypes = dict.fromkeys(job.dtype for job in plan)
-        known = {dtype: _ceilings(device, dtype, gpu, emitter) for dtype in dtypes}
+        known = {
+            # Another process may be at work meanwhile: ceilings would be too low.
+            dtype: None if settings.pace else _ceilings(device, dtype, gpu, emitter)
+            for dtype in dtypes
+        }
         evict = attn_timing.evictor(device) if choice.cold else None
         place = Place(device, settings, emitter, watch, known, evict)
-        shares = budget_shares(plan, device)
-        end = started + total
+        end = started + total * sum(shares)
         for index, job in enumerate(plan):
             left = max(end - time.monotonic(), 0.0) * shares[index] / sum(shares[index:])
+            if settings.pace:  # the time that goes by is not this run's own
+                if not settings.pace.allows("shape"):
+                    break
+                left = total * shares[index]
             progress(f"attn {index + 1}/{len(plan)} {job.shape.name} {job.dtype}: {left:.0f} s")
             latest = end - (1 - OVERDRAFT) * total * sum(shares[index + 1 :])
             JobRun(job, place, left, latest).run()
     emitter.emit("final", {"seconds": round(time.monotonic() - started, 3)})
-
-
-def _notes(device: Device) -> tuple[nvml.Watch | None, list[str]]:
-    """The watch on the GPU, and what a reader must know; asked before torch uses the GPU."""
-    notes = []
-    runtime = cuda12.preload(torch.version.cuda)
-    if runtime is not None:
-        notes.append(runtime)
-    watch = None
-    if device == "cuda":
-        watch, what = nvml.watch(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        notes.append(what)
-        others = watch.processes() if watch is not None else None
-        if others:
-            notes.append(f"the GPU is in use by {others} other processes")
-    for note in notes:
-        progress(f"attn: {note}")
-    return watch, notes
 
 
 def _ceilings(device: Device, dtype: str, gpu: str | None, emitter: Emitter) -> Ceilings | None:

@@ -11,6 +11,7 @@ import torch
 from . import attn_timing, kernels, nvml, parity, rounds
 from .attn_backends import Call, prepared
 from .attn_plan import AGAIN, REFERENCE, Choice, Device, Job
+from .paced import Pace
 from .records import Emitter, progress
 from .roofline import Ceilings, floor_seconds
 
@@ -24,6 +25,7 @@ class Settings:
     """How a run is done.
 
     `base_s` is the budget of the default size on a CPU, in seconds; with `exact` that of this run.
+    With a `pace` rounds are run as that allows, and the budget is for warming up alone.
     """
 
     seed: int
@@ -31,6 +33,9 @@ class Settings:
     base_s: float
     exact: bool
     choice: Choice
+    skip: tuple[str, ...] = ()
+    """Shapes that were measured before, as SHAPE/TYPE."""
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True)
@@ -154,12 +159,13 @@ class JobRun:
     def _rounds(self, admitted: dict[str, Call], calls: int) -> None:
         """Time all admitted backends in rounds; emit each round when it is done."""
         least, seed = self.place.settings.least_rounds, self.place.settings.seed
+        pace = self.place.settings.pace
         samples: dict[str, list[int]] = {name: [] for name in admitted}
-        widths: dict[str, float] = {}
         index = kept = 0
-        inside = 0.0
+        inside = spent = 0.0
         begun = time.monotonic()
-        while admitted:
+        while admitted and (pace is None or pace.allows("round")):
+            start = time.monotonic()
             order = rounds.order(list(admitted), seed, self.job.shape.name, index)
             taken, seconds, seen = self._round(order, admitted, calls)
             inside += seconds
@@ -168,11 +174,18 @@ class JobRun:
             self.emit("round", {**self.key, **_round_record(order, taken, seen, why)})
             if why is None and taken:
                 kept += 1
-                samples = {name: [*samples[name], taken[name].device_ns] for name in taken}
-                widths = _widths(samples)
-            if rounds.is_precise(widths, kept, least) or self._time_is_over(begun, index, kept):
+                samples = {name: samples[name] for name in taken}
+                for name, each in taken.items():
+                    samples[name].append(each.device_ns)
+            # Precision not before the least rounds: looking takes time, and more with each.
+            over = pace is None and (
+                (kept >= least and rounds.is_precise(_widths(samples), kept, least))
+                or self._time_is_over(begun, index, kept)
+            )
+            spent += time.monotonic() - start
+            if over:
                 break
-        spent = time.monotonic() - begun
+        widths = _widths(samples) if kept else {}
         reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths.items()}
         self.emit(
             "shape_end",
@@ -180,7 +193,7 @@ class JobRun:
                 **self.key,
                 "rounds": kept,
                 "reasons": reasons,
-                "outside_share": round(max(0.0, 1 - inside / spent), 6) if spent else 0.0,
+                "outside_share": rounds.outside_share(inside, spent),
             },
         )
 

@@ -124,6 +124,11 @@ class Job:
     backends: tuple[str, ...]
 
     @property
+    def key(self) -> str:
+        """By what its records are known."""
+        return f"{self.shape.name}/{self.dtype}"
+
+    @property
     def effort(self) -> float:
         """What a call costs, in scores of a small head: products weigh more in a large one."""
         return max(self.shape.scores, self.shape.flops / 256)

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from . import device as machine
-from . import kernels, parity, schedule, timing
+from . import kernels, nvml, parity, schedule, timing, watching
+from .attn_plan import Device
 from .backends import BACKENDS, Backend
+from .paced import Pace
 from .records import Emitter, progress
 from .schedule import AGAIN, Schedule
 from .workloads import SuiteName, Workload, chosen
@@ -49,12 +51,18 @@ TOO_LATE = "the time was over before this case was checked"
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is done; times in seconds."""
+    """How a run is done; times in seconds.
+
+    With a `pace` rounds are run as that allows, and the budget is for warming up alone.
+    """
 
     seed: int
     least_rounds: int
     budget_s: float
     quick: bool
+    skip: tuple[str, ...] = ()
+    """Keys of workloads that were measured before."""
+    pace: Pace | None = None
 
 
 def sdp_3d(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -81,18 +89,31 @@ def compared(suite: SuiteName) -> tuple[str, Mapping[str, Backend]]:
 
 def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) -> None:
     """Measure every workload; `started` is the time.monotonic() at which the budget began."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device: Device = "cuda" if torch.cuda.is_available() else "cpu"
+    watch, notes = watching.begin(suite, device)
     head = machine.header()
-    emitter.emit("header", {**head, "suite": suite, "device": device, "seed": settings.seed})
-    workloads = chosen(suite, device, settings.quick)
-    end = started + settings.budget_s
+    emitter.emit(
+        "header",
+        {**head, "suite": suite, "device": device, "seed": settings.seed, "notes": notes},
+    )
+    whole = chosen(suite, device, settings.quick)
+    workloads = [workload for workload in whole if workload.key not in settings.skip]
+    budget_s = settings.budget_s * len(workloads) / len(whole)
+    end = started + budget_s
     with torch.inference_mode():
         for index, workload in enumerate(workloads):
+            if settings.pace:
+                if not settings.pace.allows("shape"):
+                    break
+                now = time.monotonic()  # what went by until now is not this run's own time
+                due = now + settings.budget_s / len(workloads)
+                _WorkloadRun(workload, device, settings, emitter, watch).run(due, float("inf"))
+                continue
             now, left = time.monotonic(), len(workloads) - index
             due = now + max(end - now, 0.0) / left
-            latest = end - (1 - OVERDRAFT) * settings.budget_s * (left - 1) / len(workloads)
+            latest = end - (1 - OVERDRAFT) * budget_s * (left - 1) / len(workloads)
             progress(f"{suite} {index + 1}/{len(workloads)} {workload.key}: {due - now:.0f} s")
-            _WorkloadRun(workload, device, settings, emitter).run(due, max(due, latest))
+            _WorkloadRun(workload, device, settings, emitter, watch).run(due, max(due, latest))
     emitter.emit("final", {"seconds": round(time.monotonic() - started, 3)})
 
 
@@ -100,10 +121,15 @@ class _WorkloadRun:
     """One workload: its network, and the backends that may be timed in it."""
 
     def __init__(
-        self, workload: Workload, device: str, settings: Settings, emitter: Emitter
+        self,
+        workload: Workload,
+        device: str,
+        settings: Settings,
+        emitter: Emitter,
+        watch: nvml.Watch | None,
     ) -> None:
         self.workload, self.device = workload, device
-        self.settings, self.emitter = settings, emitter
+        self.settings, self.emitter, self.watch = settings, emitter, watch
         self.reference, self.backends = compared(workload.suite)
 
     def run(self, due: float, latest: float) -> None:
@@ -129,8 +155,10 @@ class _WorkloadRun:
                 if case["status"] == "ok":
                     admitted[each] = partial(timing.sample, call, 1, self.device)
         if admitted:
-            plan = Schedule(self.settings.seed, self.settings.least_rounds, due, latest)
-            schedule.run(admitted, self.reference, self.workload.key, plan, self.emitter.emit)
+            least, pace = self.settings.least_rounds, self.settings.pace
+            plan = Schedule(self.settings.seed, least, due, latest, pace)
+            key, emit = self.workload.key, self.emitter.emit
+            schedule.run(admitted, self.reference, key, plan, emit, self.watch)
 
     def _prepare(self) -> "tuple[Network, Survey]":
         # Here, not above: without diffusers there are still the cases, and why they are missing.

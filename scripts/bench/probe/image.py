@@ -2,226 +2,249 @@
 
 Standard library only. The host chooses what to ask for and reads the container's log, where the
 web UI says which optimization it applied; this module asks and times.
+
+For each set of pictures every backend first draws it in one step, which tells its memory and
+whether it can; then all that can are timed in rounds of random order, the first of them twice in
+each: the A/A pair. Every timed picture follows one of one step under the same optimization.
 """
 
 import base64
 import hashlib
-import http.client
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 from . import rounds
+from .image_plan import LADDER, STRETCH, Pictures, SizeName, first_of, planned, shares
 from .records import Emitter, progress
+from .webui import TITLES, Api, Refused, dtype_of, on_gpu
+from .webui_memory import Reserved, Resident, Unknown, memory_of
 
-LAUNCH = Path("/app/launch.json")
-DEFAULT_URL = "http://127.0.0.1:3000"
-SIZES = ((64, 4), (128, 4), (256, 4), (512, 4), (512, 8), (512, 20))
-"""(side in pixels, steps) of the image, from what a slow machine can do up to what is wanted."""
 AGAIN = "@again"
-POLL_S = 0.5
-REQUEST_S = 600.0
-
-TITLES = {
-    "sdp": "sdp - scaled dot product",
-    "sdp-no-mem": "sdp-no-mem - scaled dot product without memory efficient attention",
-    "xformers": "xformers",
-    "Doggettx": "Doggettx",
-    "sub-quadratic": "sub-quadratic",
-    "V1": "V1 - original v1",
-    "InvokeAI": "InvokeAI",
-    "naive": "None",
-}
-"""Values of the web UI's option cross_attention_optimization (its own titles)."""
-
-
-class Refused(Exception):
-    """The web UI answered with an error; the text is its own."""
+WARM_UP = 1.5
+"""A timed picture with its warm-up of one step, which takes half as long at most."""
+DTYPE_NOTE = (
+    "image: the web UI ran in {dtype}; its types are options of its start (--no-half, --precision; "
+    "it has no bfloat16), so no other was run"
+)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: names of TITLES, and how; times in seconds."""
+    """What is measured: names of TITLES, and how; `base_s` in seconds.
+
+    That is the default's on a CPU, or with `exact` that of this run. `skip` are names of pictures
+    that were measured before.
+    """
 
     backends: tuple[str, ...]
     seed: int
     least_rounds: int
-    budget_s: float
+    base_s: float
+    size: SizeName = "default"
+    exact: bool = False
+    skip: tuple[str, ...] = ()
 
 
-def launch_record() -> dict[str, Any]:
-    """/app/launch.json, or nothing where there is none (a web UI started by hand)."""
-    if not LAUNCH.exists():
-        return {}
-    loaded: dict[str, Any] = json.loads(LAUNCH.read_text(encoding="utf-8"))
-    return loaded
-
-
-class Api:
-    """The few calls of the web UI's API that are needed."""
-
-    def __init__(self, url: str) -> None:
-        """Take the URL without a path."""
-        self._url = url.rstrip("/")
-
-    def _ask(self, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self._url + path, data=data, headers={"Content-Type": "application/json"}
-        )
-        try:
-            # The URL is loopback's, from launch.json; no proxy must come between.
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(request, timeout=timeout) as reply:
-                return json.loads(reply.read() or b"null")
-        except urllib.error.HTTPError as error:
-            text = " ".join(error.read().decode(errors="replace").split())
-            raise Refused(f"HTTP {error.code} from {path}: {text[:400]}") from None
-
-    def select(self, title: str) -> str | None:
-        """Switch the attention optimization; return what the options then hold."""
-        wanted = {"cross_attention_optimization": title, "live_previews_enable": False}
-        self._ask("/sdapi/v1/options", wanted, REQUEST_S)
-        options = self._ask("/sdapi/v1/options", None, REQUEST_S)
-        held = options.get("cross_attention_optimization")
-        return None if held is None else str(held)
-
-    def draw(self, seed: int, steps: int, side: int) -> tuple[int, bytes]:
-        """One image: its wall time in ns, and its PNG. Raises Refused."""
-        body = {
-            "prompt": "a lighthouse on a cliff, evening light",
-            "negative_prompt": "blurry",
-            "seed": seed,
-            "steps": steps,
-            "width": side,
-            "height": side,
-            "cfg_scale": 7,
-            "sampler_name": "Euler",
-        }
-        start = time.perf_counter_ns()
-        reply = self._ask("/sdapi/v1/txt2img", body, REQUEST_S)
-        taken = time.perf_counter_ns() - start
-        images = reply.get("images") or []
-        if not images:
-            raise Refused("txt2img answered without an image")
-        return taken, base64.b64decode(images[0].partition("base64,")[2] or images[0])
-
-
-def wait_ready(api: Api, timeout_s: float) -> None:
-    """Return when a one-step image comes back; weights load after the API first answers.
-
-    Raises TimeoutError with the last error seen.
-    """
-    end = time.monotonic() + timeout_s
-    last = "no answer yet"
-    while time.monotonic() < end:
-        try:
-            api.draw(1, 1, SIZES[0][0])
-            return
-        except (OSError, http.client.HTTPException, ValueError, Refused) as error:
-            text = f"{type(error).__name__}: {error}"
-            if text != last:
-                progress(f"image: waiting for the web UI ({text})")
-            last = text
-        time.sleep(POLL_S)
-    raise TimeoutError(f"no image from the web UI within {timeout_s:.0f} s; last: {last}")
-
-
-def pixels_digest(png: bytes) -> str:
-    """SHA-256 of a PNG's header and pixel chunks: its text chunks do not count."""
-    digest, at = hashlib.sha256(), 8
-    while at < len(png):
-        length = int.from_bytes(png[at : at + 4], "big")
-        kind = png[at + 4 : at + 8]
-        if kind in (b"IHDR", b"IDAT"):
-            digest.update(png[at + 8 : at + 8 + length])
-        at += 12 + length
+def pixels_digest(pngs: Sequence[bytes]) -> str:
+    """SHA-256 of the PNGs' header and pixel chunks: their text chunks do not count."""
+    digest = hashlib.sha256()
+    for png in pngs:
+        at = 8
+        while at < len(png):
+            length = int.from_bytes(png[at : at + 4], "big")
+            kind = png[at + 4 : at + 8]
+            if kind in (b"IHDR", b"IDAT"):
+                digest.update(png[at + 8 : at + 8 + length])
+            at += 12 + length
     return digest.hexdigest()
 
 
-def _size(api: Api, plan: Plan) -> tuple[int, int]:
-    """The largest of SIZES at which all rounds fit into the budget, by one picture of each.
+def largest(api: Api, plan: Plan, seconds: float) -> tuple[int, int]:
+    """The largest of LADDER at which all rounds fit into `seconds`, by one picture of each.
 
     A size is not even tried where pixels and steps (two more, for text and decoding) foretell
-    four times the budget: small pictures have costs of their own, so that forecast is high.
+    four times the time: small pictures have costs of their own, so that forecast is high.
     """
-    # Every timed picture has a one-step warm-up, which takes half as long at most.
-    images = 1.5 * (len(plan.backends) + 1) * plan.least_rounds
-    api.draw(plan.seed, 1, SIZES[0][0])
-    chosen, taken = SIZES[0], api.draw(plan.seed, SIZES[0][1], SIZES[0][0])[0]
-    for side, steps in SIZES[1:]:
+    images = WARM_UP * (len(plan.backends) + 1) * plan.least_rounds
+    first = Pictures(*LADDER[0])
+    api.draw(plan.seed, replace(first, steps=1))
+    chosen, taken = LADDER[0], api.draw(plan.seed, first)[0]
+    for side, steps in LADDER[1:]:
         growth = (side / chosen[0]) ** 2 * (steps + 2) / (chosen[1] + 2)
-        if taken * growth / 1e9 * images > 4 * plan.budget_s:
+        if taken * growth / 1e9 * images > 4 * seconds:
             break
-        taken = api.draw(plan.seed, steps, side)[0]
-        if taken / 1e9 * images > plan.budget_s:
+        taken = api.draw(plan.seed, Pictures(side, steps))[0]
+        if taken / 1e9 * images > seconds:
             break
         chosen = (side, steps)
     return chosen
 
 
 def run(api: Api, plan: Plan, emitter: Emitter) -> None:
-    """Draw the same image with every backend, in rounds; emit each image when it is there.
+    """Draw the same pictures with every backend; emit each record when it is there.
 
-    Every image follows a one-step warm-up under the same optimization. The first backend runs
-    twice a round: it is the A/A pair. Raises Refused where even its image is refused.
+    Raises Refused where the first backend draws not even the smallest picture.
     """
-    end = time.monotonic() + plan.budget_s
-    names = [*plan.backends, plan.backends[0] + AGAIN]
+    begun = time.monotonic()
+    device = "cuda" if on_gpu(api) else "cpu"
+    budget_s = plan.base_s if plan.exact else plan.base_s * STRETCH.get((plan.size, device), 1.0)
+    dtype = dtype_of(api)
     api.select(TITLES[plan.backends[0]])
-    side, steps = _size(api, plan)
-    key = f"image-{side}-{steps}"
-    emitter.emit(
-        "plan",
-        {
-            "reference": plan.backends[0],
-            "side": side,
-            "steps": steps,
-            "wanted": SIZES[-1],
-        },
-    )
-    samples: dict[str, list[int]] = {name: [] for name in names}
-    sent: dict[str, str] = {}
-    index, longest = 0, 0.0
-    while names:
-        begun = time.monotonic()
-        order = rounds.order(names, plan.seed, key, index)
-        for position, name in enumerate(order):
-            backend = name.removesuffix(AGAIN)
-            try:
-                api.select(TITLES[backend])
-                api.draw(plan.seed, 1, side)
-                taken, png = api.draw(plan.seed, steps, side)
-            except Refused as error:
-                emitter.emit("refused", {"backend": name, "reason": str(error)})
-                names.remove(name)
-                samples.pop(name)
-                continue
-            samples[name].append(taken)
-            digest = pixels_digest(png)
-            fresh = sent.setdefault(name, digest) == digest and len(samples[name]) == 1
-            emitter.emit(
-                "image",
-                {
-                    "backend": name,
-                    "round": index,
-                    "position": position,
-                    "ns": taken,
-                    "pixels": digest,
-                    "png": base64.b64encode(png).decode() if fresh else None,
-                },
-            )
-        index += 1
-        longest = max(longest, time.monotonic() - begun)
-        progress(f"image: round {index} at {side}x{side}, {longest:.1f} s")
-        if _done(samples, index, plan) or time.monotonic() + longest > end:
-            break
-    emitter.emit("image_end", {"reasons": _reasons(samples, plan), "rounds": index})
+    memory = memory_of(api)
+    if plan.skip:
+        # What was begun with one size goes on with it, however long a picture takes today.
+        side, steps = first_of(plan.skip[0])
+    else:
+        first = shares(planned(plan.size, *LADDER[0]))[0]
+        side, steps = largest(api, plan, budget_s * first)
+    whole = planned(plan.size, side, steps)
+    todo = [
+        (pictures, share)
+        for pictures, share in zip(whole, shares(whole), strict=True)
+        if pictures.name not in plan.skip
+    ]
+    notes = [f"image: peak memory: {memory.source}"]
+    if dtype is not None:
+        notes.append(DTYPE_NOTE.format(dtype=dtype))
+    emitter.emit("plan", {"reference": plan.backends[0], "dtype": dtype, "notes": notes})
+    end = begun + budget_s * sum(share for _, share in todo)
+    for index, (pictures, share) in enumerate(todo):
+        now = time.monotonic()
+        left = max(end - now, 0.0) * share / sum(each for _, each in todo[index:])
+        progress(f"image {index + 1}/{len(todo)} {pictures.name}: {left:.0f} s")
+        _PicturesRun(pictures, api, plan, emitter, memory).run(now + left, end)
+    emitter.emit("final", {"seconds": round(time.monotonic() - begun, 3)})
+
+
+class _PicturesRun:
+    """One set of pictures: which backends can draw it, and their rounds."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        api: Api,
+        plan: Plan,
+        emitter: Emitter,
+        memory: Resident | Reserved | Unknown,
+    ) -> None:
+        self.pictures, self.api, self.plan = pictures, api, plan
+        self.emitter, self.memory = emitter, memory
+        self.samples: dict[str, list[int]] = {}
+        self.sent: set[str] = set()
+        self.drawn_s = 0.0
+
+    def run(self, due: float, latest: float) -> None:
+        """Try each backend, then time those that can; moments of time.monotonic() in seconds.
+
+        A round that would end after `due` is not begun, but for the first, which has till `latest`.
+        """
+        key = self.pictures.name
+        self.emitter.emit("shape", {"key": key, **self.pictures.as_json()})
+        late = None
+        for backend in self.plan.backends:
+            late = late or self._too_late(latest)
+            if late is None:
+                self._try(backend)
+            else:
+                self._case(backend, "discarded", late)
+        if late is None:
+            self._rounds(due)
+        elif self.samples:  # those that were tried before the time was over
+            for backend in {name.removesuffix(AGAIN): None for name in self.samples}:
+                self._case(backend, "discarded", late)
+            self.samples.clear()
+        self.emitter.emit("shape_end", {"shape": key, "reasons": self._reasons()})
+
+    def _too_late(self, latest: float) -> str | None:
+        """Why there is no time for a round of all backends, by the last picture of one step."""
+        left = latest - time.monotonic()
+        steps = (self.pictures.steps + 2) / 3
+        needed = self.drawn_s * (2 + steps) * (len(self.plan.backends) + 1)
+        if left > 0 and needed <= left:
+            return None
+        return (
+            f"no time was left for a round, of about {needed:.0f} s" if needed else "no time left"
+        )
+
+    def _names(self, backend: str) -> tuple[str, ...]:
+        """The cases of a backend: the first one has two."""
+        return (backend, backend + AGAIN) if backend == self.plan.backends[0] else (backend,)
+
+    def _case(self, backend: str, status: str, reason: str | None, peak: int | None = None) -> None:
+        for name in self._names(backend):
+            self._say(name, status, reason, peak)
+
+    def _say(self, name: str, status: str, reason: str | None, peak: int | None = None) -> None:
+        """Emit a case; a later one of the same name takes its place."""
+        if reason is not None:
+            progress(f"  {name}: {status}: {reason[:90]}")
+        case = {"status": status, "reason": reason, "peak_bytes": peak}
+        self.emitter.emit("case", {"shape": self.pictures.name, "backend": name, **case})
+
+    def _try(self, backend: str) -> None:
+        """Draw in one step: its memory is that of all steps, which follow one another."""
+        once = replace(self.pictures, steps=1)
+        try:
+            self.api.select(TITLES[backend])
+            (ns, _), peak = self.memory.around(lambda: self.api.draw(self.plan.seed, once))
+        except Refused as error:
+            self._case(backend, _status(error), str(error))
+            return
+        self.drawn_s = ns / 1e9
+        self.samples.update((name, []) for name in self._names(backend))
+        self._case(backend, "ok", None, peak)
+
+    def _rounds(self, due: float) -> None:
+        """Time all that can draw, until the ratios are known well or the time is over."""
+        index, longest = 0, 0.0
+        while self.samples:
+            begun = time.monotonic()
+            order = rounds.order(list(self.samples), self.plan.seed, self.pictures.name, index)
+            for position, name in enumerate(order):
+                self._sample(name, index, position)
+            index += 1
+            longest = max(longest, time.monotonic() - begun)
+            if done(self.samples, index, self.plan) or time.monotonic() + longest > due:
+                break
+
+    def _sample(self, name: str, index: int, position: int) -> None:
+        """One timed request; a backend that fails now ends its case only."""
+        try:
+            self.api.select(TITLES[name.removesuffix(AGAIN)])
+            self.api.draw(self.plan.seed, replace(self.pictures, steps=1))
+            taken, pngs = self.api.draw(self.plan.seed, self.pictures)
+        except Refused as error:
+            self._say(name, _status(error), str(error))
+            del self.samples[name]
+            return
+        self.samples[name].append(taken)
+        digest = pixels_digest(pngs)
+        fresh = digest not in self.sent
+        self.sent.add(digest)
+        self.emitter.emit(
+            "image",
+            {
+                "shape": self.pictures.name,
+                "backend": name,
+                "round": index,
+                "position": position,
+                "ns": taken,
+                "pixels": digest,
+                "png": base64.b64encode(pngs[0]).decode() if fresh else None,
+            },
+        )
+
+    def _reasons(self) -> dict[str, str | None]:
+        widths, least = _paired(self.samples), self.plan.least_rounds
+        return {
+            name: rounds.shortfall(widths[name], len(taken), least)
+            for name, taken in self.samples.items()
+        }
+
+
+def _status(error: Refused) -> str:
+    return "oom" if "out of memory" in str(error).lower() else "unsupported"
 
 
 def _paired(samples: Mapping[str, Sequence[int]]) -> dict[str, float]:
@@ -231,10 +254,6 @@ def _paired(samples: Mapping[str, Sequence[int]]) -> dict[str, float]:
     return {n: rounds.half_width(samples[against[n]], samples[n]) for n in names}
 
 
-def _done(samples: Mapping[str, Sequence[int]], index: int, plan: Plan) -> bool:
+def done(samples: Mapping[str, Sequence[int]], index: int, plan: Plan) -> bool:
+    """Whether enough rounds were run, and every ratio is known well."""
     return rounds.is_precise(_paired(samples), index, plan.least_rounds)
-
-
-def _reasons(samples: Mapping[str, Sequence[int]], plan: Plan) -> dict[str, str | None]:
-    widths = _paired(samples)
-    return {n: rounds.shortfall(widths[n], len(samples[n]), plan.least_rounds) for n in samples}

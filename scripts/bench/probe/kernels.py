@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from .recorder import recorder
+
 # aten's entry points of fused attention and of its math fallback all begin so; xformers' own
 # operators, and aten's that it calls, are the others.
 _FUSED = ("aten::_scaled_dot_product_", "aten::_flash_attention", "aten::_efficient_attention")
@@ -18,10 +20,7 @@ def resolved(call: Callable[[], Any], device: str) -> str:
 
     A fused operator is named alone; a backend made of single operators by those that matter.
     """
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    if device == "cuda":
-        activities.append(torch.profiler.ProfilerActivity.CUDA)
-    with torch.profiler.profile(activities=activities) as profiler:
+    with recorder(device) as profiler:
         call()
         if device == "cuda":
             torch.cuda.synchronize()

@@ -19,12 +19,13 @@ def free_bytes(cgroup: Path = _CGROUP) -> int:
     return min(free, max(most - used, 0))
 
 
-def limit_to_free(cgroup: Path = _CGROUP) -> None:
+def limit_to_free(cgroup: Path = _CGROUP, processes: int = 1) -> None:
     """Let the allocator refuse what is not there, before the kernel ends the whole process.
 
+    Each of so many processes may take its part of what is free now.
     Linux counts private writable mappings against RLIMIT_DATA (setrlimit(2), since 4.7).
     """
-    allowed = _field("/proc/self/status", "VmData:") + int(SHARE * free_bytes(cgroup))
+    allowed = _field("/proc/self/status", "VmData:") + int(SHARE * free_bytes(cgroup) / processes)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         allowed = min(allowed, hard)

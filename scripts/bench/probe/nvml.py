@@ -4,7 +4,8 @@ Counters and constants are NVML's (nvml.h); times of clock events are in ns, ene
 MHz. Nothing is ever set: clocks stay as they are.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,8 @@ _VALUES = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal"}
 class Reading:
     """One look at the GPU; None is what this driver or GPU does not tell.
 
-    `active` is the bit mask of the reasons for which clocks are low at this moment.
+    `active` is the bit mask of the reasons for which clocks are low at this moment, `others` how
+    many processes beside ours compute on the GPU.
     """
 
     counters: Mapping[str, int] = field(default_factory=dict)
@@ -37,6 +39,7 @@ class Reading:
     sm_mhz: int | None = None
     mem_mhz: int | None = None
     temperature_c: int | None = None
+    others: int | None = None
 
 
 def between(before: Reading, after: Reading) -> dict[str, int]:
@@ -55,6 +58,8 @@ def between(before: Reading, after: Reading) -> dict[str, int]:
             made[name] = round(sum(ends) / 2)
     if after.temperature_c is not None:
         made["temperature_c"] = after.temperature_c
+    if others := max(before.others or 0, after.others or 0):
+        made["other_processes"] = others
     return made
 
 
@@ -80,6 +85,24 @@ class Watch:
     def __init__(self, nvml: Any, handle: Any) -> None:
         """Take the module pynvml, initialized, and one of its device handles."""
         self._nvml, self._handle = nvml, handle
+        self._ours = {os.getpid()}
+
+    def begin(self, use: Callable[[], object]) -> list[str]:
+        """Say who uses the GPU, then call `use`, by which this process starts to.
+
+        In a container we have another process id than the driver knows us by: what comes with
+        `use` is taken for ours.
+        """
+        before = self._processes() or set()
+        busy = getattr(self._ask("nvmlDeviceGetUtilizationRates"), "gpu", 0)
+        use()
+        self._ours |= (self._processes() or set()) - before
+        told = []
+        if strangers := len(before - self._ours):
+            told.append(f"the GPU is in use by {strangers} other processes")
+        if busy:
+            told.append(f"the GPU was {busy} % busy before anything was measured: others use it")
+        return told
 
     def read(self) -> Reading:
         """Look once; it takes a fraction of a millisecond."""
@@ -91,12 +114,13 @@ class Watch:
             sm_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
             mem_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
             temperature_c=self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+            others=None if (seen := self._processes()) is None else len(seen - self._ours),
         )
 
-    def processes(self) -> int | None:
-        """Processes that compute on the GPU; before torch uses it, those are all others."""
+    def _processes(self) -> set[int] | None:
+        """Ids of the processes that compute on the GPU, as far as the driver shows them here."""
         found = self._ask("nvmlDeviceGetComputeRunningProcesses")
-        return None if found is None else len(found)
+        return None if found is None else {each.pid for each in found}
 
     def _ask(self, function: str, *arguments: Any) -> Any:
         call = getattr(self._nvml, function, None)

@@ -7,6 +7,7 @@ import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 HALF_WIDTH = 0.005
 WARM_MEDIANS = 5
@@ -42,16 +43,28 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
     interval for 95 %: it is then unbounded.
     """
     n = len(values)
+    k = _rank(n, confidence)
+    if k == 0:
+        return -math.inf, math.inf
+    ranked = sorted(values)
+    return ranked[k - 1], ranked[n - k]
+
+
+@cache
+def _rank(n: int, confidence: float) -> int:
+    # The same for every case of a round: it takes as long as all else between two of them.
     tail, k = 0.0, 0
     while k < n // 2:
         tail += math.comb(n, k) / 2**n
         if 2 * tail > 1 - confidence:
             break
         k += 1
-    if k == 0:
-        return -math.inf, math.inf
-    ranked = sorted(values)
-    return ranked[k - 1], ranked[n - k]
+    return k
+
+
+def outside_share(inside_s: float, spent_s: float) -> float:
+    """The part of a time that was not spent in measured calls, from 0 to 1."""
+    return round(max(0.0, 1 - inside_s / spent_s), 6) if spent_s else 0.0
 
 
 def half_width(a: Sequence[float], b: Sequence[float]) -> float:

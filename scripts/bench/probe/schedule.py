@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import rounds
+from . import nvml, rounds
+from .paced import Pace
 
 AGAIN = "@again"
 """Ends the name of the reference's second run in every round: the A/A pair."""
@@ -21,6 +22,8 @@ Emit = Callable[[str, Mapping[str, Any]], None]
 class Schedule:
     """When to stop; `due` and `latest` are moments of time.monotonic() in seconds.
 
+    With a `pace` that alone says so.
+
     A round that would end after `due` is not begun, unless fewer than `least_rounds` were done:
     these may go on until `latest`.
     """
@@ -29,25 +32,44 @@ class Schedule:
     least_rounds: int
     due: float
     latest: float
+    pace: Pace | None = None
 
 
 def run(
-    cases: Mapping[str, Sample], reference: str, key: str, schedule: Schedule, emit: Emit
+    cases: Mapping[str, Sample],
+    reference: str,
+    key: str,
+    schedule: Schedule,
+    emit: Emit,
+    watch: nvml.Watch | None = None,
 ) -> None:
     """Time every case once per round in an order drawn anew, and emit each round when it is done.
 
     A case gives its time on the device and on the host, in ns. `key` is what the records call the
-    set of cases. The first round is run whatever the time.
+    set of cases. The first round is run whatever the time. A round in which `watch` saw the GPU
+    slowed down does not count.
     """
+    pace, least = schedule.pace, schedule.least_rounds
     samples: dict[str, list[int]] = {name: [] for name in cases}
     begun = time.monotonic()
-    done = 0
-    while True:
+    inside = spent = 0.0
+    done = kept = 0
+    while pace is None or pace.allows("round"):
+        started = time.monotonic()
+        before = None if watch is None else watch.read()
         order = rounds.order(list(cases), schedule.seed, key, done)
-        taken = {name: cases[name]() for name in order}
-        for name, (device_ns, _) in taken.items():
-            samples[name].append(device_ns)
+        taken: dict[str, tuple[int, int]] = {}
+        for name in order:
+            start = time.monotonic()
+            taken[name] = cases[name]()
+            inside += time.monotonic() - start
+        seen = {} if watch is None or before is None else nvml.between(before, watch.read())
+        why = nvml.slowdown(seen)
         done += 1
+        if why is None:
+            kept += 1
+            for name, (device_ns, _) in taken.items():
+                samples[name].append(device_ns)
         emit(
             "round",
             {
@@ -55,16 +77,22 @@ def run(
                 "order": order,
                 "samples_ns": {name: device_ns for name, (device_ns, _) in taken.items()},
                 "host_ns": {name: host_ns for name, (_, host_ns) in taken.items()},
+                "nvml": seen,
+                "discarded": why,
             },
         )
-        widths = half_widths(samples, reference)
-        if rounds.is_precise(widths, done, schedule.least_rounds) or _is_over(
-            begun, done, schedule
-        ):
+        over = pace is None and (
+            (kept >= least and rounds.is_precise(half_widths(samples, reference), kept, least))
+            or _is_over(begun, done, kept, schedule)
+        )
+        spent += time.monotonic() - started
+        if over:
             break
-    least = schedule.least_rounds
-    reasons = {name: rounds.shortfall(width, done, least) for name, width in widths.items()}
-    emit("shape_end", {"shape": key, "rounds": done, "reasons": reasons})
+    outside = rounds.outside_share(inside, spent)
+    widths = half_widths(samples, reference) if kept else {}
+    reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths.items()}
+    end = {"shape": key, "rounds": kept, "reasons": reasons, "outside_share": outside}
+    emit("shape_end", end)
 
 
 def half_widths(samples: Mapping[str, Sequence[int]], reference: str) -> dict[str, float]:
@@ -80,9 +108,9 @@ def half_widths(samples: Mapping[str, Sequence[int]], reference: str) -> dict[st
     }
 
 
-def _is_over(begun: float, done: int, schedule: Schedule) -> bool:
+def _is_over(begun: float, done: int, kept: int, schedule: Schedule) -> bool:
     """Whether one more round, as long as those since `begun` were on average, is too much."""
     now = time.monotonic()
     next_end = now + (now - begun) / done
-    enough = done >= schedule.least_rounds
+    enough = kept >= schedule.least_rounds
     return next_end > (min(schedule.due, schedule.latest) if enough else schedule.latest)

@@ -17,6 +17,7 @@ _LEVELS = {
     "sdxl": ((2, 10, 64, 10), (4, 20, 64, 60)),
 }
 """(reduction of the latent's side, heads, head_dim, calls of each kind in one step) by U-Net."""
+UNETS = tuple(_LEVELS)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def sd15(side: int = 512, images: int = 1) -> tuple[Shape, ...]:
 def vae(side: int) -> Shape:
     """The one attention call of the VAE's mid block, which has a single head.
 
-    The web UI decodes the images of a batch one by one, so its batch is 1.
+    The web UI decodes the images of a batch one by one, so its batch is 1 (v1.9.3,
+    modules/processing.py: decode_latent_batch).
     """
     n = (side // LATENT_SIDE) ** 2
     return Shape(f"vae-{side}-self-{n}", 1, 1, n, n, VAE_CHANNELS, 1, "vae", side)

@@ -8,6 +8,7 @@ import torch
 
 from . import rounds
 from .parity import synchronize
+from .recorder import recorder
 
 Call = Callable[[], Any]
 
@@ -73,10 +74,9 @@ def peak_bytes(call: Call, device: str) -> int:
 
 def _peak_on_cpu(call: Call) -> int:
     """The highest sum of what torch's profiler saw allocated and freed, in order of time."""
-    cpu = torch.profiler.ProfilerActivity.CPU
-    with torch.profiler.profile(activities=[cpu], profile_memory=True) as profiler:
+    with recorder("cpu", memory=True) as profiler:
         call()
-    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events = [e for e in profiler.kineto_results.events() if e.name() == "[memory]"]
     held = peak = 0
     for event in sorted(events, key=_start):
         held += event.nbytes()

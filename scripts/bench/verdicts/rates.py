@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from itertools import product
+from itertools import islice, product
 from typing import Literal
 
 import numpy as np
@@ -16,17 +16,21 @@ from rich import box
 from rich.table import Table
 
 from scripts.bench import stats
+from scripts.bench.ab.blocks import LEAST_PAIRS, MOST_PAIRS, Block, difference, is_precise
 from scripts.bench.schema import VerdictName
-from scripts.bench.verdicts.simulate import NOISES, session
+from scripts.bench.verdicts.simulate import NOISES, pairs, session
 
-Design = Literal["one run", "two runs"]
+Design = Literal["one run", "two runs", "two locks"]
 # The changes that are looked for: none, and what a design is to find.
 CHANGES: dict[Design, tuple[float, ...]] = {
     "one run": (0.0, 0.02, -0.02),
     "two runs": (0.0, 0.02, 0.1, -0.1),
+    "two locks": (0.0, 0.02, 0.05, -0.05),
 }
 # Two runs then differ by at most 4 % in 95 % of all cases, as Tritonbench's nightly figures do.
 LEVEL = 0.04 / 1.96 / 2**0.5
+# One process is then within 2 % of another lock's in 84 % of all cases, before any round of it.
+PROCESS = 0.01
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,26 @@ def two_runs(ratio: float, noise: str, least_rounds: int, seed: int) -> VerdictN
     return stats.judge([stats.between("case", side(1.0), side(ratio))])[0].verdict
 
 
+def two_locks(ratio: float, noise: str, least_rounds: int, seed: int) -> VerdictName:
+    """The verdict of an A/B session, of which the second lock takes `ratio` times as long.
+
+    It ends by itself, or after a number of pairs that is drawn: the budget may be any. A pair has
+    its own number of rounds, whatever `least_rounds` says.
+    """
+    rng = np.random.default_rng(seed)
+    most = int(rng.integers(LEAST_PAIRS, MOST_PAIRS, endpoint=True))
+    blocks: list[Block] = []
+    for block in islice(pairs(rng, ratio, NOISES[noise], PROCESS), most):
+        blocks.append(block)
+        if is_precise({"case": blocks}):
+            break
+    return stats.judge([difference("case", blocks)])[0].verdict
+
+
 DESIGNS: dict[Design, Callable[[float, str, int, int], VerdictName]] = {
     "one run": one_run,
     "two runs": two_runs,
+    "two locks": two_locks,
 }
 
 

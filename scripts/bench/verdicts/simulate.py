@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scripts.bench.ab.blocks import MOST_PAIRS, Block
+from scripts.bench.ab.session import ROUNDS
 from scripts.bench.probe import rounds
 
 MOST_ROUNDS = 60
@@ -66,6 +68,27 @@ def session(
         if rounds.is_precise(widths, index + 1, least_rounds):
             break
     return samples
+
+
+def pairs(rng: np.random.Generator, ratio: float, noise: Noise, process: float) -> Iterator[Block]:
+    """Yield pairs of processes as an A/B session of two locks takes them, for as long as asked.
+
+    The second of each takes `ratio` times as long; `process` is the standard deviation of what
+    makes a process slower or faster than another, for as long as it lives.
+    """
+    slowed = _slowed(rng, noise, 2 * ROUNDS * MOST_PAIRS)
+    seed = int(rng.integers(1 << 30))
+    for index in range(MOST_PAIRS):
+        factors = {"a": 1.0, "b": ratio}
+        levels = {name: math.exp(rng.normal(0, process)) for name in factors}
+        taken = []
+        for each in range(ROUNDS):
+            ns = {
+                name: round(CASE_NS * factors[name] * levels[name] * next(slowed))
+                for name in rounds.order(list(factors), seed, str(index), each)
+            }
+            taken.append(((ns["a"], None), (ns["b"], None)))
+        yield Block(tuple(taken))
 
 
 def _slowed(rng: np.random.Generator, noise: Noise, count: int) -> Iterator[float]:

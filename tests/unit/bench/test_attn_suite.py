@@ -173,6 +173,13 @@ def test_a_power_cap_is_noted_and_counts() -> None:
     assert found.reason == "power cap in 2 rounds"
 
 
+def test_others_on_the_gpu_are_noted_and_count() -> None:
+    rounds = [gpu_round(i, other_processes=1) for i in range(20)]
+    found = of([*ADMITTED, SHAPE, *rounds, END], "sdp")
+    assert len(found.samples_ns) == 20
+    assert found.reason == "others used the GPU in 20 rounds"
+
+
 def test_cycles_are_time_by_the_rounds_clock() -> None:
     found = of([*ADMITTED, SHAPE, *(gpu_round(i) for i in range(20)), END], "sdp")
     assert found.cycles == tuple(ns * 1980 // 1000 for ns in found.samples_ns)

@@ -3,10 +3,15 @@
 import base64
 import io
 import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,8 +19,15 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from scripts.bench import image
+from scripts.bench.exports import system_info
 from scripts.bench.probe import image as driver
+from scripts.bench.probe import image_plan, webui, webui_memory
+from scripts.bench.probe.__main__ import parser
+from scripts.bench.probe.attn_plan import Choice
+from scripts.bench.probe.image_plan import Pictures
+from scripts.bench.schema import contradictions
 from scripts.bench.suite import Settings
+from tests.support.results import run_of
 
 LOG = """\
 Applying attention optimization: sdp... done.
@@ -23,7 +35,7 @@ Model loaded in 3.1s.
 Applying attention optimization: sub-quadratic... done.
 Disabling attention optimization
 """
-SETTINGS = Settings(seed=5, rounds=2, budget_s=30, quick=False)
+SETTINGS = Settings(seed=5, rounds=2, budget_s=300, quick=True, attn=Choice("quick"), exact=True)
 
 
 def png(value: int, text: str = "") -> bytes:
@@ -35,16 +47,25 @@ def png(value: int, text: str = "") -> bytes:
 
 
 class FakeWebUi(ThreadingHTTPServer):
-    """A fake of the web UI's API: it falls back from xformers and refuses V1 its picture."""
+    """A fake of the web UI's API: it falls back from xformers and refuses V1 its pictures.
+
+    `cuda` is what its memory says of a GPU, `peak` what each picture makes it reserve of that.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.log = ""
         self.option = "Automatic"
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.cuda: dict[str, Any] = {"error": "unavailable"}
+        self.peak = 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def answer(self, path: str, body: dict[str, Any] | None) -> tuple[int, Any]:
+        if path.endswith("cmd-flags"):
+            return 200, {"no_half": not self.peak, "use_cpu": [] if self.peak else ["all"]}
+        if path.endswith("memory"):
+            return 200, {"ram": {}, "cuda": self.cuda}
         if body is None:
             return 200, {"cross_attention_optimization": self.option}
         self.requests.append((path, body))
@@ -58,9 +79,11 @@ class FakeWebUi(ThreadingHTTPServer):
             return 200, None
         if self.option.startswith("V1") and body["steps"] > 1:
             return 500, {"error": "RuntimeError", "errors": "CUDA out of memory"}
+        if self.peak:
+            self.cuda["reserved"]["peak"] = max(self.cuda["reserved"]["peak"], self.peak)
         value = 101 if self.option == "InvokeAI" else 100
-        picture = png(value, text=str(len(self.requests)))
-        return 200, {"images": [base64.b64encode(picture).decode()]}
+        batch = [png(value + i, text=str(len(self.requests))) for i in range(body["batch_size"])]
+        return 200, {"images": [base64.b64encode(picture).decode() for picture in batch]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -101,14 +124,16 @@ class Here:
         self.server = server
 
     def probe(self, *arguments: str) -> Iterator[dict[str, Any]]:
-        api, to = driver.Api(self.server.url), Collector()
+        api, to = webui.Api(self.server.url), Collector()
         if arguments[0] == "ready":
-            driver.wait_ready(api, 5)
+            webui.wait_ready(api, 5)
         elif arguments[0] == "select":
-            api.select(driver.TITLES[arguments[1]])
+            api.select(webui.TITLES[arguments[1]])
         else:
-            names = tuple(arguments[arguments.index("--backends") + 1].split(","))
-            driver.run(api, driver.Plan(names, 5, 2, 60.0), to)  # type: ignore[arg-type]
+            args = parser().parse_args(arguments)
+            many = (args.budget, args.size, args.exact, args.skip)
+            plan = driver.Plan(args.backends, args.seed, args.rounds, *many)
+            driver.run(api, plan, to)  # type: ignore[arg-type]
         yield from to.records
 
     def log(self) -> str:
@@ -118,7 +143,7 @@ class Here:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWebUi]:
     """A fake web UI; sessions on it end after three rounds, however they were timed."""
-    monkeypatch.setattr(driver, "_done", lambda samples, index, plan: index >= 3)
+    monkeypatch.setattr(driver, "done", lambda samples, index, plan: index >= 3)
     made = FakeWebUi()
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -141,7 +166,7 @@ def test_a_backend_that_the_web_ui_replaces_is_unavailable(server: FakeWebUi) ->
 
 
 def test_every_title_leads_back_to_its_backend(server: FakeWebUi) -> None:
-    assert set(driver.TITLES) == set(image.BACKENDS)
+    assert set(webui.TITLES) == set(image.BACKENDS)
     for backend in image.BACKENDS:
         if backend != "xformers":
             assert image.select(Here(server), backend)["applied"] == backend
@@ -170,8 +195,11 @@ def test_a_whole_session_against_a_fake_web_ui(server: FakeWebUi) -> None:
     assert cases["sdp"].bitwise is True  # the text chunk differs in each, the pixels do not
     assert cases["sdp"].resolved_kernel == "sdp"
     same, other = cases["naive"].difference, cases["InvokeAI"].difference
-    assert same is not None and (same.max_abs, same.psnr_db) == (0, None)
-    assert other is not None and (other.against, other.max_abs) == ("sdp", 1)
+    assert same is not None and (same.max_abs, same.mean_abs, same.psnr_db) == (0, 0, None)
+    assert other is not None and (other.against, other.max_abs, other.mean_abs) == ("sdp", 1, 1)
+    assert cases["sdp"].id == "image/txt2img-512-20steps/float32/sdp"
+    assert cases["sdp"].dtype == "float32"
+    assert any("no other was run" in note for note in measured.notes)
     assert {c.b.rsplit("/", 1)[-1] for c in measured.compare} == {
         *("sdp-no-mem", "Doggettx", "sub-quadratic", "InvokeAI", "naive", "sdp@again")
     }
@@ -193,23 +221,24 @@ def test_previews_are_off_while_it_measures(server: FakeWebUi) -> None:
 
 def test_waiting_for_a_web_ui_that_never_comes_ends() -> None:
     with pytest.raises(TimeoutError, match="no image from the web UI"):
-        driver.wait_ready(driver.Api("http://127.0.0.1:9"), 0.01)
+        webui.wait_ready(webui.Api("http://127.0.0.1:9"), 0.01)
 
 
 def test_a_slow_machine_draws_small_pictures(
     server: FakeWebUi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api = driver.Api(server.url)
+    api = webui.Api(server.url)
     plan = driver.Plan(("sdp",), 1, 20, 100.0)
     for milliseconds, size in ((0.001, (512, 20)), (2000, (64, 4))):
         taken = int(milliseconds * 1e6)
-        monkeypatch.setattr(api, "draw", lambda *_, taken=taken: (taken, b""))
-        assert driver._size(api, plan) == size
+        monkeypatch.setattr(api, "draw", lambda *_, taken=taken: (taken, []))
+        assert driver.largest(api, plan, 100.0) == size
 
 
 def test_text_in_a_png_does_not_count() -> None:
-    assert driver.pixels_digest(png(1, "a")) == driver.pixels_digest(png(1, "b"))
-    assert driver.pixels_digest(png(1)) != driver.pixels_digest(png(2))
+    assert driver.pixels_digest([png(1, "a")]) == driver.pixels_digest([png(1, "b")])
+    assert driver.pixels_digest([png(1)]) != driver.pixels_digest([png(2)])
+    assert driver.pixels_digest([png(1), png(2)]) != driver.pixels_digest([png(1), png(1)])
 
 
 def test_difference_of_pictures() -> None:
@@ -219,6 +248,7 @@ def test_difference_of_pictures() -> None:
     b[0, 0, 0] += 30
     found = image.difference("sdp", a, b)
     assert found.max_abs == 30
+    assert found.mean_abs == pytest.approx(0.1)
     assert found.psnr_db == pytest.approx(10 * np.log10(255**2 / 3))
     assert image.difference("sdp", a, a).psnr_db is None
 
@@ -228,3 +258,128 @@ def test_a_session_cut_short_before_any_picture() -> None:
     measured = image.evaluate([{"record": "backend", **found}], seed=1)
     assert measured.cases[0].status == "discarded"
     assert measured.compare == []
+
+
+DEFAULT = replace(SETTINGS, quick=False, attn=Choice("default"))
+
+
+def test_the_default_draws_every_batch_prompt_and_size_and_exports_a_row(
+    server: FakeWebUi,
+) -> None:
+    """System Info's row has a place for each of the batches 1, 2, 4, 8 and 16."""
+    records: list[dict[str, Any]] = []
+    image.measure(Here(server), DEFAULT, records)
+    measured = image.evaluate(records, seed=1)
+    sdp = [case for case in measured.cases if case.requested == "sdp" and "@" not in case.id]
+    assert [case.shape["name"] for case in sdp] == [
+        "txt2img-512-20steps",
+        *(f"txt2img-512-20steps-x{batch}" for batch in (2, 4, 8, 16)),
+        *(f"txt2img-512-20steps-t{tokens}" for tokens in (154, 231)),
+        *("txt2img-768-20steps", "txt2img-1024-20steps"),
+    ]
+    run = run_of(tuple(measured.cases), tuple(measured.compare))
+    assert list(contradictions(run)) == []
+    rows = [row for row in system_info.text(run).splitlines() if "| sdp |" in row]
+    (batches,) = [row.split(" | ")[1] for row in rows if row.split(" | ")[1].count("/") == 4]
+    assert "error" not in batches
+
+
+def test_a_continued_session_draws_what_was_left_at_the_size_that_it_was_begun_with(
+    server: FakeWebUi,
+) -> None:
+    records: list[dict[str, Any]] = []
+    before = ("txt2img-128-4steps", "txt2img-128-4steps-x2", "txt2img-192-4steps")
+    image.measure(Here(server), replace(DEFAULT, skip=before), records)
+    names = [record["key"] for record in records if record["record"] == "shape"]
+    assert names[0] == "txt2img-128-4steps-x4"
+    assert not set(names) & set(before)
+    assert "txt2img-256-4steps" in names
+
+
+def test_what_there_is_no_time_for_says_so(
+    server: FakeWebUi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.bench.probe.image.time.monotonic", iter(range(10**6)).__next__)
+    records: list[dict[str, Any]] = []
+    image.measure(Here(server), replace(SETTINGS, budget_s=1), records)
+    cases = image.evaluate(records, seed=1).cases
+    late = [case for case in cases if case.requested != "xformers"]
+    assert {case.status for case in late} == {"discarded"}
+    assert {case.reason for case in late} == {"no time left"}
+
+
+def test_prompts_are_as_long_as_their_names_say() -> None:
+    """Pieces of 75 tokens, of which each gets a start and an end."""
+    for tokens in image_plan.TOKENS:
+        words = len(Pictures(512, 20, tokens=tokens).prompt.split())
+        assert (words - 1) // 75 + 1 == tokens // 77
+
+
+def test_every_set_of_pictures_has_a_name_of_its_own_that_tells_the_size() -> None:
+    for size in get_args(image_plan.SizeName):
+        for side, steps in image_plan.LADDER:
+            plan = image_plan.planned(size, side, steps)
+            assert len({each.name for each in plan}) == len(plan)
+            assert image_plan.first_of(plan[0].name) == (side, steps)
+            assert sum(image_plan.shares(plan)) == pytest.approx(1)
+            assert all(each.side % 8 == 0 for each in plan)
+            assert plan[0].scaled is None or "to fit the time" in plan[0].scaled
+
+
+def test_the_type_is_that_of_the_web_uis_flags(server: FakeWebUi) -> None:
+    api = webui.Api(server.url)
+    assert webui.dtype_of(api) == "float32"
+    server.peak, server.cuda = 1, {"reserved": {"current": 0, "peak": 0}}
+    assert webui.dtype_of(api) == "float16"
+
+
+def test_on_cuda_a_new_peak_is_told_exactly_and_a_lower_one_as_it_was_seen(
+    server: FakeWebUi,
+) -> None:
+    server.peak, server.cuda = 700, {"reserved": {"current": 100, "peak": 100}}
+    api = webui.Api(server.url)
+    memory = webui_memory.memory_of(api)
+    assert isinstance(memory, webui_memory.Reserved)
+    assert memory.around(lambda: api.draw(1, Pictures(64, 1)))[1] == 700
+    api.draw(1, Pictures(64, 1))
+    server.cuda["reserved"]["current"] = 300  # as seen in the middle of a picture
+    assert memory.around(lambda: time.sleep(0.2))[1] == 300
+
+
+def test_a_process_is_found_by_its_port_and_its_peak_begins_anew() -> None:
+    """A child that takes 64 MiB at the first call, gives it back, and takes 16 at the second."""
+    child = """
+import mmap, socket, sys
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+for line in sys.stdin:
+    area = mmap.mmap(-1, int(line) << 20)
+    area.write(b"x" * len(area))
+    area.close()
+    print("done", flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None and process.stdout is not None
+    asked, told = process.stdin, process.stdout
+
+    def take(mib: int) -> str:
+        asked.write(f"{mib}\n")
+        asked.flush()
+        return told.readline()
+
+    with process:
+        found = webui_memory.listener(int(told.readline()))
+        assert found == process.pid
+        memory = webui_memory.Resident(found)
+        take(1)
+        peaks = [memory.around(partial(take, mib))[1] or 0 for mib in (64, 16)]
+        asked.close()
+    # A write of bytes holds them twice for a while.
+    assert 64 << 20 <= peaks[0] < 160 << 20
+    assert 16 << 20 <= peaks[1] < 64 << 20
+
+
+def test_a_process_that_cannot_be_seen_leaves_the_memory_open() -> None:
+    assert webui_memory.listener(1) is None

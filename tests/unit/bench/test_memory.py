@@ -28,17 +28,20 @@ def test_the_machines_memory_counts_otherwise(most: str, tmp_path: Path) -> None
     assert 0 < memory.free_bytes(cgroup(tmp_path, most, 0)) <= total
 
 
-def test_too_large_an_allocation_fails_and_the_process_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("free_mib", "processes"), [(150, 1), (300, 2)])
+def test_too_large_an_allocation_fails_and_the_process_goes_on(
+    tmp_path: Path, free_mib: int, processes: int
+) -> None:
+    """Where two processes measure in turns, half of the memory is too large for one, too."""
     code = (
         "import sys; from pathlib import Path; from scripts.bench.probe import memory\n"
-        "memory.limit_to_free(Path(sys.argv[1]))\n"
+        "memory.limit_to_free(Path(sys.argv[1]), int(sys.argv[2]))\n"
         "bytearray(50 * 2**20)\n"
-        "try: bytearray(300 * 2**20)\n"
+        "try: bytearray(160 * 2**20)\n"
         "except MemoryError: print('refused')\n"
         "bytearray(50 * 2**20); print('goes on')\n"
     )
-    folder = cgroup(tmp_path, str(200 * MIB), 50 * MIB)
-    done = subprocess.run(
-        [sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    folder = cgroup(tmp_path, str((50 + free_mib) * MIB), 50 * MIB)
+    command = [sys.executable, "-c", code, str(folder), str(processes)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["refused", "goes on"]

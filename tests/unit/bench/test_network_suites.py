@@ -64,7 +64,7 @@ def timed(index: int, names: tuple[str, ...], slowest: str) -> dict[str, Any]:
     }
 
 
-END = {"record": "shape_end", "shape": KEY, "rounds": 20, "reasons": {}}
+END = {"record": "shape_end", "shape": KEY, "rounds": 20, "reasons": {}, "outside_share": 0.004}
 UNET = ("sdp", "naive", "sdp@again")
 ROUNDS = [timed(index, UNET, "naive") for index in range(20)]
 WHOLE: list[dict[str, Any]] = [HEADER, SHAPE, *(case(name) for name in UNET), *ROUNDS, END]
@@ -126,6 +126,31 @@ def test_two_types_of_one_size_stay_apart() -> None:
             record["dtype"] = "float16"
     measured = networks.evaluate("unet", [*WHOLE, *other[:-11]], seed=1)
     assert [len(each.samples_ns) for each in measured.cases] == [20] * 3 + [10] * 3
+
+
+def test_what_a_reader_must_know_is_kept() -> None:
+    told = "the GPU is in use by 2 other processes"
+    measured = networks.evaluate("unet", [{**HEADER, "notes": [told]}, *WHOLE[1:]], seed=1)
+    assert measured.notes == [told]
+
+
+def test_discarded_rounds_are_kept_apart_and_clocks_give_cycles() -> None:
+    rounds = [
+        {**each, "nvml": {"sm_mhz": 2000, "other_processes": 1}, "discarded": None}
+        for each in ROUNDS
+    ]
+    rounds[3]["discarded"] = "hw thermal slowdown"
+    records = [HEADER, SHAPE, *(case(name) for name in UNET), *rounds, END]
+    found = networks.evaluate("unet", records, seed=1).cases[0]
+    assert len(found.samples_ns) == len(found.order) == len(found.nvml) == len(ROUNDS) - 1
+    assert found.cycles == tuple(2 * ns for ns in found.samples_ns)
+    assert [(each.round, each.reason) for each in found.discarded] == [(3, "hw thermal slowdown")]
+    assert found.reason == "1 rounds discarded; others used the GPU in 19 rounds"
+
+
+def test_the_share_of_time_outside_the_calls_is_told() -> None:
+    measured = networks.evaluate("unet", WHOLE, seed=1)
+    assert {each.shape["outside_share"] for each in measured.cases} == {0.004}
 
 
 def test_the_table_has_iterations_memory_and_the_share_of_attention() -> None:

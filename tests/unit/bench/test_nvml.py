@@ -1,5 +1,6 @@
 """What NVML tells of a round. No GPU is here: values are made up in the form of real ones."""
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,14 +98,57 @@ class FakeNvml:
     def nvmlDeviceGetTemperature(self, _handle: object, _sensor: int) -> int:
         raise FakeError("Not Supported")
 
-    def nvmlDeviceGetComputeRunningProcesses(self, _handle: object) -> list[object]:
-        return [object(), object()]
+    def __init__(self, *processes: int, busy: int | None = None) -> None:
+        self.processes, self.busy = list(processes), busy
+
+    def nvmlDeviceGetComputeRunningProcesses(self, _handle: object) -> list[Any]:
+        return [SimpleNamespace(pid=each) for each in self.processes]
+
+    def nvmlDeviceGetUtilizationRates(self, _handle: object) -> Any:
+        if self.busy is None:
+            raise FakeError("Not Supported")
+        return SimpleNamespace(gpu=self.busy, memory=0)
 
 
 def test_a_reading_takes_what_there_is() -> None:
     watch = nvml.Watch(FakeNvml(), None)
-    assert watch.read() == Reading({"sw_power_cap_ns": 7}, sm_mhz=1980, mem_mhz=2619)
-    assert watch.processes() == 2
+    assert watch.read() == Reading({"sw_power_cap_ns": 7}, sm_mhz=1980, mem_mhz=2619, others=0)
+
+
+@pytest.mark.parametrize("ours", [os.getpid(), 1_000_000], ids=["our id", "the host's id"])
+def test_other_processes_are_told_at_the_start_and_counted_in_each_round(ours: int) -> None:
+    """Also in a container, where the driver knows us by another id than our own."""
+    driver = FakeNvml(71, 72)
+    watch = nvml.Watch(driver, None)
+    assert watch.begin(lambda: driver.processes.append(ours)) == [
+        "the GPU is in use by 2 other processes"
+    ]
+    before = watch.read()
+    assert nvml.between(before, before)["other_processes"] == 2
+    driver.processes.remove(71)
+    assert nvml.between(before, watch.read())["other_processes"] == 2
+    driver.processes.remove(72)
+    alone = watch.read()
+    assert alone.others == 0
+    assert "other_processes" not in nvml.between(alone, alone)
+    driver.processes.append(73)
+    assert nvml.between(alone, watch.read())["other_processes"] == 1
+
+
+def test_a_gpu_of_our_own_is_not_said_to_be_in_use() -> None:
+    driver = FakeNvml(busy=0)
+    watch = nvml.Watch(driver, None)
+    assert watch.begin(lambda: driver.processes.append(os.getpid())) == []
+    assert watch.read().others == 0
+
+
+def test_work_of_others_shows_where_the_driver_hides_their_processes() -> None:
+    (told,) = nvml.Watch(FakeNvml(busy=37), None).begin(lambda: None)
+    assert told == "the GPU was 37 % busy before anything was measured: others use it"
+
+
+def test_others_on_the_gpu_discard_no_round() -> None:
+    assert nvml.slowdown(nvml.between(BEFORE, after(others=3))) is None
 
 
 def test_without_nvml_nothing_is_watched_and_the_reason_is_given() -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from scripts.bench.probe import schedule
+from scripts.bench.probe.nvml import Reading, Watch
 from scripts.bench.probe.schedule import Schedule
 
 SECOND = 10**9
@@ -48,6 +49,43 @@ def run(
 
 
 THREE = {"sdp": 1.0, "V1": 2.0, "sdp@again": 1.0}
+
+
+def test_what_passes_outside_the_calls_is_told_as_a_share(clock: Clock) -> None:
+    """A round's calls take 4 s, and to write its record takes another."""
+    ends: list[Mapping[str, Any]] = []
+
+    def emit(record: str, fields: Mapping[str, Any]) -> None:
+        if record == "round":
+            clock.now += 1
+        else:
+            ends.append(fields)
+
+    cases = {name: partial(clock.take, taken) for name, taken in THREE.items()}
+    schedule.run(cases, "sdp", "n64", Schedule(1, 6, due=200, latest=200), emit)
+    assert ends[0]["outside_share"] == pytest.approx(0.2)
+
+
+class HotWatch:
+    """Stands for a GPU whose driver counts a slowdown by heat in every second round."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def read(self) -> Reading:
+        self.looks += 1
+        return Reading({"hw_thermal_slowdown_ns": 5 * (self.looks // 4)}, sm_mhz=1980)
+
+
+def test_rounds_of_a_slowed_gpu_do_not_count_and_are_made_up_for(clock: Clock) -> None:
+    records: list[tuple[str, Mapping[str, Any]]] = []
+    cases = {name: partial(clock.take, taken) for name, taken in THREE.items()}
+    plan = Schedule(1, 6, due=1000, latest=1000)
+    watch = cast(Watch, HotWatch())
+    schedule.run(cases, "sdp", "n64", plan, lambda *record: records.append(record), watch)
+    reasons = [fields["discarded"] for record, fields in records if record == "round"]
+    assert reasons[:2] == [None, "hw thermal slowdown"]
+    assert reasons.count(None) == records[-1][1]["rounds"] == 6
 
 
 def test_rounds_end_when_all_ratios_are_known_and_enough_were_run(clock: Clock) -> None:

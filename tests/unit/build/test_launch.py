@@ -6,7 +6,7 @@ import pytest
 
 from launch import Launch as WorkerLaunch
 from scripts.build import launch
-from scripts.workspace.model import Attention, Workspace, load
+from scripts.workspace.model import Attention, Optimization, Workspace, load
 
 
 def rendered(profile: str, attention: Attention = "sdp") -> WorkerLaunch:
@@ -27,7 +27,7 @@ def test_the_web_ui_listens_on_loopback() -> None:
 
 
 @pytest.mark.parametrize("attention", launch.FLAGS)
-def test_each_attention_has_its_flag(attention: Attention) -> None:
+def test_each_attention_has_its_flag(attention: Optimization) -> None:
     argv = rendered("sandbox", attention).argv
     assert all(flag in argv for flag in launch.FLAGS[attention])
     others = {flag for flags in launch.FLAGS.values() for flag in flags}

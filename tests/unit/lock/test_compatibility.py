@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.bench.advise import auto
 from scripts.lock import facts, hub
 from scripts.lock.compatibility import check, warnings
 from scripts.lock.facts import Binary, Facts, Reach, Version, Wheel, binary, version
 from scripts.lock.hub import Hub, targets
 from scripts.lock.lockfile import locked
 from scripts.workspace.errors import BadInput
-from scripts.workspace.model import Attention, Workspace, load
+from scripts.workspace.model import Attention, Optimization, Workspace, load
 from scripts.workspace.model import targets as lock_targets
 from scripts.workspace.paths import ROOT
 
@@ -433,7 +434,7 @@ CUDA = st.lists(st.sampled_from(FACTS.runpod.cuda), unique=True)
     pools=POOLS,
     cuda=CUDA,
     versions=st.sampled_from([CU121, CU128]),
-    attention=st.sampled_from(["xformers", "sdp", "auto"]),
+    attention=st.sampled_from(["xformers", "sdp", "doggettx"]),
 )
 def test_there_is_a_warning_exactly_when_something_does_not_fit(
     pools: list[str], cuda: list[Version], versions: dict[str, str], attention: Attention
@@ -453,3 +454,13 @@ def test_there_is_a_warning_exactly_when_something_does_not_fit(
         and (attention != "xformers" or all(gpu <= Version(9, 0) for gpu in gpus))
     )
     assert (warned(versions, listing, attention) == []) == fits
+
+
+@pytest.mark.parametrize("option", ["xformers", "sdp"])
+def test_auto_is_warned_about_as_the_option_that_it_comes_to(
+    option: Optimization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "chosen", lambda *_: auto.Chosen(option, "a result"))
+    listing = made("BLACKWELL_180", *since("12.8"))
+    assert warned(CU128, listing, "auto") == warned(CU128, listing, option)
+    assert warned(CU128, listing, "xformers") != warned(CU128, listing, "sdp")

@@ -27,7 +27,7 @@ WHEEL = artifact("clay-1-py3-none-any.whl")
 
 
 def found(resolved: Resolved, **cutoffs: datetime) -> list[str]:
-    return list(problems(resolved, load(), {"*": LIMIT, **cutoffs}, []))
+    return list(problems(resolved, load(), {"*": LIMIT, **cutoffs}, [], lambda url: None))
 
 
 def resolved(*releases: Release, below: frozenset[str] = frozenset()) -> Resolved:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.bench.tracking import detection
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import load, parse
 from scripts.workspace.paths import DOCKER, ROOT
@@ -34,19 +35,29 @@ def test_the_sandbox_lists_all_that_the_stand_in_imports() -> None:
 
 
 def test_the_tools_list_all_that_the_commands_import() -> None:
-    files = [ROOT / "noxfile.py", *python(ROOT / "scripts", ROOT / "scripts/bench")]
+    apart = (ROOT / "scripts/bench", ROOT / "scripts/report")
+    files = [ROOT / "noxfile.py", *python(ROOT / "scripts", *apart)]
     found = third_party(files, own=["scripts"])
     assert found - listed("dev") == listed("tools")
 
 
 def test_the_bench_lists_what_it_imports_beyond_the_tools() -> None:
-    files = python(ROOT / "scripts/bench", ROOT / "scripts/bench/probe")
+    files = python(ROOT / "scripts/bench", ROOT / "scripts/bench/probe", detection.PROGRAM)
     assert third_party(files, own=["scripts"]) - listed("tools") == listed("bench")
+
+
+def test_the_report_lists_what_it_imports_beyond_the_tools() -> None:
+    files = python(ROOT / "scripts/report")
+    assert third_party(files, own=["scripts"]) - listed("tools") == listed("report")
 
 
 def test_what_measures_inside_the_image_imports_nothing_that_is_not_tried_there() -> None:
     found = third_party(python(ROOT / "scripts/bench/probe"), own=["scripts"])
     assert found <= listed("webui", "probe")
+
+
+def test_what_runs_beside_otava_imports_nothing_that_is_not_tried_there() -> None:
+    assert third_party([detection.PROGRAM]) <= listed("history")
 
 
 def test_the_tests_import_nothing_that_is_not_tried() -> None:

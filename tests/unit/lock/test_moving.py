@@ -80,6 +80,18 @@ def test_only_a_step_that_takes_nothing_back_is_one_that_lets_packages_be_newer(
         assert forward.later(old, new.lock) == expected
 
 
+def test_packages_that_stay_keep_the_day_of_before_and_the_others_move() -> None:
+    one, two, three = (date(2024, 1, day) for day in (1, 2, 3))
+    looked_up = LookUp(frozenset({"python"}))
+    step = forward.Step(at(one, torch=three, numpy=three, runpod=three), looked_up)
+    found = forward.staying(at(one, torch=two), step, {"torch", "numpy"})
+    assert found == forward.Step(at(one, torch=two, runpod=three), looked_up)
+
+
+def test_a_move_names_its_package_whatever_its_marker() -> None:
+    assert [move.package for move in MOVED] == ["clay-of-the-river", "python.digest"]
+
+
 @pytest.mark.parametrize("day", [date(2024, 1, 1), date(2023, 12, 31)])
 def test_a_named_package_that_would_stay_or_go_back_is_refused(day: date) -> None:
     with pytest.raises(BadInput, match=r"runpod is already at as_of = 2024-01-01") as caught:

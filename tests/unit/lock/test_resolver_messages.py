@@ -44,6 +44,22 @@ def test_a_line_that_is_no_requirement_is_shown(in_file: Path) -> None:
     assert f"{in_file}:2: torch=2.0" in failure.message
 
 
+def test_a_line_that_is_no_requirement_is_shown_without_those_that_it_resembles(
+    in_file: Path,
+) -> None:
+    in_file.write_text("torch\ntorch=2.0\n")
+    said = "error: Couldn't parse requirement in `webui.in`\n  torch=2.0\n       ^"
+    assert resolve.concerned(said, [in_file]) == [f"{in_file}:2: torch=2.0"]
+
+
+def test_a_full_disk_is_no_fault_of_the_inputs(in_file: Path) -> None:
+    said = "error: Failed to write to the client cache\n  cause: No space left on device"
+    failure = resolve.explained(job(in_file), said)
+    assert failure.code == 1
+    assert "the disk is full" in failure.message
+    assert "UV_CACHE_DIR" in failure.hint
+
+
 def test_a_registry_out_of_reach_is_no_fault_of_the_inputs(in_file: Path) -> None:
     failure = resolve.explained(job(in_file), "error: error sending request for url (...)")
     assert isinstance(failure, Failure)

@@ -178,6 +178,18 @@ def test_an_sdist_that_names_no_builder_needs_setuptools(index: Index, lock: Loc
         lock(app="clay\n", build="")
 
 
+def test_an_sdist_is_fetched_with_the_login_in_the_address_of_the_index(
+    index: Index, lock: Locked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.sdist("clay", "1.0", build=["setuptools"])
+    index.login = "potter:w@ter"
+    address = index.url.replace("//", "//potter:w%40ter@")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"{address}/simple")
+    (made,) = lock(app="clay\n")
+    assert versions(made) == {"clay": "1.0"}
+    assert "w%40ter" not in made.text()
+
+
 def test_a_wheel_for_another_platform_is_refused(index: Index, lock: Locked) -> None:
     index.wheel("clay", "1.0", tags="cp311-cp311-manylinux_2_34_x86_64")
     with pytest.raises(BadInput, match="clay"):

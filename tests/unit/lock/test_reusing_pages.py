@@ -30,3 +30,21 @@ def test_the_client_s_own_index_is_kept(tmp_path: Path, monkeypatch: pytest.Monk
     max_age(tmp_path, timedelta(days=3))
     assert 'url = "http://127.0.0.1:1/simple"' in (tmp_path / "uv.toml").read_text()
     assert 'files = "max-age=31536000, immutable"' in (tmp_path / "uv.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("index", "url", "login"),
+    [
+        ("https://a:b%40c@host/simple", "https://host/files/x.tar.gz", ("a", "b@c")),
+        ("https://token@host/simple", "https://host/x.tar.gz", ("token", "")),
+        ("https://host/simple", "https://host/x.tar.gz", None),
+        ("https://a:b@host/simple", "https://files.host/x.tar.gz", None),
+        ("https://a:b@host/simple", "http://host/x.tar.gz", None),
+        ("https://a:b@host/simple", "https://host:8443/x.tar.gz", None),
+        ("", "https://host/x.tar.gz", None),
+    ],
+)
+def test_the_index_s_login_goes_to_its_own_server_alone(
+    index: str, url: str, login: tuple[str, str] | None
+) -> None:
+    assert uv.Uv(Processes(1), [], index).login(url) == login

@@ -57,6 +57,18 @@ def test_of_several_files_none_is_touched_when_the_disk_is_full_at_the_last(
     assert sorted(tmp_path.iterdir()) == paths
 
 
+def test_files_come_into_place_in_order_up_to_the_one_that_cannot_be_replaced(
+    tmp_path: Path,
+) -> None:
+    first, stuck, last = (tmp_path / name for name in ("z", "folder", "a"))
+    stuck.mkdir()
+    write_all({first: "old", last: "old"})
+    with pytest.raises(IsADirectoryError):
+        write_all({first: "new", stuck: "new", last: "new"})
+    assert (first.read_text(), last.read_text()) == ("new", "old")
+    assert sorted(tmp_path.iterdir()) == [last, stuck, first]
+
+
 @given(content=st.binary(max_size=1000))
 def test_the_digest_is_sha256(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("digest") / "file"

@@ -3,6 +3,7 @@
 import json
 
 import jsonschema
+import pytest
 from hypothesis import given
 
 from scripts.bench import stats
@@ -57,3 +58,21 @@ def test_pictures_have_a_throughput_in_steps_per_second() -> None:
     case = case_of("image/x/sdp", 4_000_000_000, 4_000_000_000, suite="image", shape=shape)
     measures = json.loads(bencher.text(run_of((case,))))["image/x/sdp"]
     assert measures["throughput"] == {"value": 10.0, "lower_value": 10.0, "upper_value": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("suite", "batch", "per_second"), [("unet", 2, 2.0), ("unet", 8, 8.0), ("vae", 1, 2.0)]
+)
+def test_networks_have_a_throughput_in_steps_and_decodes_per_second(
+    suite: str, batch: int, per_second: float
+) -> None:
+    """Half a second a pass; a UNet's batch has two entries for each picture, for guidance."""
+    shape = {"name": "sd15-512", "batch": batch}
+    case = case_of("x", 500_000_000, suite=suite, shape=shape)
+    measures = json.loads(bencher.text(run_of((case,))))["x"]
+    assert measures["throughput"] == {"value": per_second}
+
+
+def test_calls_of_attention_have_no_throughput() -> None:
+    measures = json.loads(bencher.text(run_of((case_of("attn/x/sdp", 5),))))
+    assert set(measures["attn/x/sdp"]) == {"latency"}

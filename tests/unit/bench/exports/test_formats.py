@@ -119,8 +119,8 @@ def test_two_exports_do_not_go_to_one_place(file: str) -> None:
         run("--export", f"markdown={file}", "--export", f"bencher={file}")
 
 
-def test_of_without_export_is_refused(stored: str) -> None:
-    with pytest.raises(BadInput, match="--export FORMAT=FILE is missing"):
+def test_of_without_anything_to_do_is_refused(stored: str) -> None:
+    with pytest.raises(BadInput, match="--of says which runs, and not what to do"):
         run("--of", stored)
 
 

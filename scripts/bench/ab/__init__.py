@@ -1,0 +1,1 @@
+"""Two locks of the webui environment, measured in turns: what a dependency bump asks."""

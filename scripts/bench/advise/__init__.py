@@ -1,0 +1,1 @@
+"""`--advise`: which attention option stored results speak for, and what `auto` makes of them."""

@@ -1,0 +1,27 @@
+"""What a reader of a run must know beforehand: what was loaded, and who else uses the GPU."""
+
+import os
+from functools import partial
+
+import torch
+
+from . import cuda12, nvml
+from .attn_plan import Device
+from .records import progress
+
+
+def begin(suite: str, device: Device) -> tuple[nvml.Watch | None, list[str]]:
+    """The watch on the GPU, if there is one, and the notes; it is torch's first use of the GPU."""
+    notes = []
+    runtime = cuda12.preload(torch.version.cuda)
+    if runtime is not None:
+        notes.append(runtime)
+    watch = None
+    if device == "cuda":
+        watch, what = nvml.watch(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        notes.append(what)
+        if watch is not None:
+            notes += watch.begin(partial(torch.zeros, 1, device=device))
+    for note in notes:
+        progress(f"{suite}: {note}")
+    return watch, notes

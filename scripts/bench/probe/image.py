@@ -60,22 +60,30 @@ def pixels_digest(pngs: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
-def largest(api: Api, plan: Plan, seconds: float) -> tuple[int, int]:
-    """The largest of LADDER at which all rounds fit into `seconds`, by one picture of each.
+def largest(api: Api, plan: Plan, budget_s: float) -> tuple[int, int]:
+    """The largest of LADDER that `budget_s` is enough for, by one picture of each.
 
-    A size is not even tried where pixels and steps (two more, for text and decoding) foretell
-    four times the time: small pictures have costs of their own, so that forecast is high.
+    Enough is all rounds of the plain picture in its share, and one round of all others, if their
+    work foretells their time, in the rest. A size is not even tried where pixels and steps (two
+    more, for text and decoding) foretell four times the time: small pictures have costs of their
+    own, so that forecast is high.
     """
-    images = WARM_UP * (len(plan.backends) + 1) * plan.least_rounds
-    first = Pictures(*LADDER[0])
+    first, *others = planned(plan.size, *LADDER[0])
+    share, rest = shares([first, *others])[0], sum(each.work / first.work for each in others)
+    cases = len(plan.backends) + 1
+    # With those of one step by which each backend is tried.
+    pictures_s = min(
+        budget_s * share / (WARM_UP * cases * plan.least_rounds),
+        budget_s * (1 - share) / ((WARM_UP + 0.5) * cases * rest) if others else float("inf"),
+    )
     api.draw(plan.seed, replace(first, steps=1))
-    chosen, taken = LADDER[0], api.draw(plan.seed, first)[0]
+    chosen, taken = LADDER[0], api.draw(plan.seed, first)[0] / 1e9
     for side, steps in LADDER[1:]:
         growth = (side / chosen[0]) ** 2 * (steps + 2) / (chosen[1] + 2)
-        if taken * growth / 1e9 * images > 4 * seconds:
+        if taken * growth > 4 * pictures_s:
             break
-        taken = api.draw(plan.seed, Pictures(side, steps))[0]
-        if taken / 1e9 * images > seconds:
+        taken = api.draw(plan.seed, Pictures(side, steps))[0] / 1e9
+        if taken > pictures_s:
             break
         chosen = (side, steps)
     return chosen
@@ -96,8 +104,7 @@ def run(api: Api, plan: Plan, emitter: Emitter) -> None:
         # What was begun with one size goes on with it, however long a picture takes today.
         side, steps = first_of(plan.skip[0])
     else:
-        first = shares(planned(plan.size, *LADDER[0]))[0]
-        side, steps = largest(api, plan, budget_s * first)
+        side, steps = largest(api, plan, budget_s)
     whole = planned(plan.size, side, steps)
     todo = [
         (pictures, share)

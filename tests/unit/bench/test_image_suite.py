@@ -229,10 +229,23 @@ def test_a_slow_machine_draws_small_pictures(
 ) -> None:
     api = webui.Api(server.url)
     plan = driver.Plan(("sdp",), 1, 20, 100.0)
-    for milliseconds, size in ((0.001, (512, 20)), (2000, (64, 4))):
+    for milliseconds, size in ((0.001, (512, 20)), (300, (512, 20)), (2000, (64, 4))):
         taken = int(milliseconds * 1e6)
         monkeypatch.setattr(api, "draw", lambda *_, taken=taken: (taken, []))
         assert driver.largest(api, plan, 100.0) == size
+
+
+def test_pictures_are_smaller_where_others_need_the_time_beside(
+    server: FakeWebUi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture takes 20 ms for each 64x64: 128x128 would fit if the plain one were alone."""
+    api = webui.Api(server.url)
+    monkeypatch.setattr(
+        api, "draw", lambda _, pictures: (int(2e7 * (pictures.side / 64) ** 2), [b""])
+    )
+    alone = driver.Plan(("sdp",), 1, 20, 12.0, "quick")
+    assert driver.largest(api, alone, 12.0) == (128, 4)
+    assert driver.largest(api, replace(alone, size="default"), 12.0) == (64, 4)
 
 
 def test_text_in_a_png_does_not_count() -> None:

@@ -60,22 +60,30 @@ def pixels_digest(pngs: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
-def largest(api: Api, plan: Plan, seconds: float) -> tuple[int, int]:
-    """The largest of LADDER at which all rounds fit into `seconds`, by one picture of each.
+def largest(api: Api, plan: Plan, budget_s: float) -> tuple[int, int]:
+    """The largest of LADDER that `budget_s` is enough for, by one picture of each.
 
-    A size is not even tried where pixels and steps (two more, for text and decoding) foretell
-    four times the time: small pictures have costs of their own, so that forecast is high.
+    Enough is all rounds of the plain picture in its share, and one round of all others, if their
+    work foretells their time, in the rest. A size is not even tried where pixels and steps (two
+    more, for text and decoding) foretell four times the time: small pictures have costs of their
+    own, so that forecast is high.
     """
-    images = WARM_UP * (len(plan.backends) + 1) * plan.least_rounds
-    first = Pictures(*LADDER[0])
+    first, *others = planned(plan.size, *LADDER[0])
+    share, rest = shares([first, *others])[0], sum(each.work / first.work for each in others)
+    cases = len(plan.backends) + 1
+    # With those of one step by which each backend is tried.
+    pictures_s = min(
+        budget_s * share / (WARM_UP * cases * plan.least_rounds),
+        budget_s * (1 - share) / ((WARM_UP + 0.5) * cases * rest) if others else float("inf"),
+    )
     api.draw(plan.seed, replace(first, steps=1))
-    chosen, taken = LADDER[0], api.draw(plan.seed, first)[0]
+    chosen, taken = LADDER[0], api.draw(plan.seed, first)[0] / 1e9
     for side, steps in LADDER[1:]:
         growth = (side / chosen[0]) ** 2 * (steps + 2) / (chosen[1] + 2)
-        if taken * growth / 1e9 * images > 4 * seconds:
+        if taken * growth > 4 * pictures_s:
             break
-        taken = api.draw(plan.seed, Pictures(side, steps))[0]
-        if taken / 1e9 * images > seconds:
+        taken = api.draw(plan.seed, Pictures(side, steps))[0] / 1e9
+        if taken > pictures_s:
             break
         chosen = (side, steps)
     return chosen
@@ -96,8 +104,7 @@ def run(api: Api, plan: Plan, emitter: Emitter) -> None:
         # What was begun with one size goes on with it, however long a picture takes today.
         side, steps = first_of(plan.skip[0])
     else:
-        first = shares(planned(plan.size, *LADDER[0]))[0]
-        side, steps = largest(api, plan, budget_s * first)
+        side, steps = largest(api, plan, budget_s)
     whole = planned(plan.size, side, steps)
     todo = [
         (pictures, share)
@@ -113,7 +120,9 @@ def run(api: Api, plan: Plan, emitter: Emitter) -> None:
         now = time.monotonic()
         left = max(end - now, 0.0) * share / sum(each for _, each in todo[index:])
         progress(f"image {index + 1}/{len(todo)} {pictures.name}: {left:.0f} s")
-        _PicturesRun(pictures, api, plan, emitter, memory).run(now + left, end)
+        # The plain picture has a round, whatever the time: without it there is nothing to tell.
+        latest = end if pictures.name != whole[0].name else float("inf")
+        _PicturesRun(pictures, api, plan, emitter, memory).run(now + left, latest)
     emitter.emit("final", {"seconds": round(time.monotonic() - begun, 3)})
 
 
@@ -132,7 +141,7 @@ class _PicturesRun:
         self.emitter, self.memory = emitter, memory
         self.samples: dict[str, list[int]] = {}
         self.sent: set[str] = set()
-        self.drawn_s = 0.0
+        self.tried_s: list[float] = []
 
     def run(self, due: float, latest: float) -> None:
         """Try each backend, then time those that can; moments of time.monotonic() in seconds.
@@ -157,15 +166,18 @@ class _PicturesRun:
         self.emitter.emit("shape_end", {"shape": key, "reasons": self._reasons()})
 
     def _too_late(self, latest: float) -> str | None:
-        """Why there is no time for a round of all backends, by the last picture of one step."""
+        """Why there is no time for a round of all backends, by the faster pictures of one step.
+
+        One alone may have met a pause of the machine.
+        """
         left = latest - time.monotonic()
-        steps = (self.pictures.steps + 2) / 3
-        needed = self.drawn_s * (2 + steps) * (len(self.plan.backends) + 1)
-        if left > 0 and needed <= left:
+        if left <= 0:
+            return "no time left"
+        if len(self.tried_s) < 2:
             return None
-        return (
-            f"no time was left for a round, of about {needed:.0f} s" if needed else "no time left"
-        )
+        steps = (self.pictures.steps + 2) / 3
+        needed = min(self.tried_s) * (2 + steps) * (len(self.plan.backends) + 1)
+        return None if needed <= left else f"no time was left for a round, of about {needed:.0f} s"
 
     def _names(self, backend: str) -> tuple[str, ...]:
         """The cases of a backend: the first one has two."""
@@ -191,7 +203,7 @@ class _PicturesRun:
         except Refused as error:
             self._case(backend, _status(error), str(error))
             return
-        self.drawn_s = ns / 1e9
+        self.tried_s.append(ns / 1e9)
         self.samples.update((name, []) for name in self._names(backend))
         self._case(backend, "ok", None, peak)
 

@@ -229,10 +229,23 @@ def test_a_slow_machine_draws_small_pictures(
 ) -> None:
     api = webui.Api(server.url)
     plan = driver.Plan(("sdp",), 1, 20, 100.0)
-    for milliseconds, size in ((0.001, (512, 20)), (2000, (64, 4))):
+    for milliseconds, size in ((0.001, (512, 20)), (300, (512, 20)), (2000, (64, 4))):
         taken = int(milliseconds * 1e6)
         monkeypatch.setattr(api, "draw", lambda *_, taken=taken: (taken, []))
         assert driver.largest(api, plan, 100.0) == size
+
+
+def test_pictures_are_smaller_where_others_need_the_time_beside(
+    server: FakeWebUi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture takes 20 ms for each 64x64: 128x128 would fit if the plain one were alone."""
+    api = webui.Api(server.url)
+    monkeypatch.setattr(
+        api, "draw", lambda _, pictures: (int(2e7 * (pictures.side / 64) ** 2), [b""])
+    )
+    alone = driver.Plan(("sdp",), 1, 20, 12.0, "quick")
+    assert driver.largest(api, alone, 12.0) == (128, 4)
+    assert driver.largest(api, replace(alone, size="default"), 12.0) == (64, 4)
 
 
 def test_text_in_a_png_does_not_count() -> None:
@@ -296,16 +309,37 @@ def test_a_continued_session_draws_what_was_left_at_the_size_that_it_was_begun_w
     assert "txt2img-256-4steps" in names
 
 
-def test_what_there_is_no_time_for_says_so(
+def test_what_there_is_no_time_for_says_so_and_the_plain_picture_has_a_round(
     server: FakeWebUi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(driver, "done", lambda *_: False)
     monkeypatch.setattr("scripts.bench.probe.image.time.monotonic", iter(range(10**6)).__next__)
     records: list[dict[str, Any]] = []
-    image.measure(Here(server), replace(SETTINGS, budget_s=1), records)
+    image.measure(Here(server), replace(DEFAULT, budget_s=1), records)
     cases = image.evaluate(records, seed=1).cases
-    late = [case for case in cases if case.requested != "xformers"]
-    assert {case.status for case in late} == {"discarded"}
-    assert {case.reason for case in late} == {"no time left"}
+    plain = [case for case in cases if case.shape["name"] == "txt2img-512-20steps"]
+    assert [len(case.samples_ns) for case in plain if case.status == "ok"] == [1] * 7
+    late = [case for case in cases if case not in plain and case.requested != "xformers"]
+    assert {(case.status, case.reason) for case in late} == {("discarded", "no time left")}
+
+
+def test_a_pause_of_the_machine_at_the_first_picture_leaves_the_others_their_time(
+    server: FakeWebUi,
+) -> None:
+    batch = driver._PicturesRun(
+        Pictures(64, 4, 2),
+        webui.Api(server.url),
+        driver.Plan(("sdp", "naive"), 1, 6, 60.0),
+        Collector(),  # type: ignore[arg-type]
+        webui_memory.Unknown("a fake"),
+    )
+    latest = time.monotonic() + 60
+    batch.tried_s = [1000.0]
+    assert batch._too_late(latest) is None
+    batch.tried_s = [1000.0, 0.1]
+    assert batch._too_late(latest) is None
+    batch.tried_s = [1000.0, 900.0]
+    assert "no time was left for a round, of about 10800 s" in str(batch._too_late(latest))
 
 
 def test_prompts_are_as_long_as_their_names_say() -> None:

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from . import rounds
-from .image_plan import LADDER, STRETCH, Pictures, SizeName, first_of, planned, shares
+from .attn_plan import Device
+from .image_plan import LADDER, STRETCH, Pictures, SizeName, drawn, first_of, planned, shares
 from .records import Emitter, progress
 from .webui import TITLES, Api, Refused, dtype_of, on_gpu
 from .webui_memory import Reserved, Resident, Unknown, memory_of
@@ -95,8 +96,9 @@ def run(api: Api, plan: Plan, emitter: Emitter) -> None:
     Raises Refused where the first backend draws not even the smallest picture.
     """
     begun = time.monotonic()
-    device = "cuda" if on_gpu(api) else "cpu"
+    device: Device = "cuda" if on_gpu(api) else "cpu"
     budget_s = plan.base_s if plan.exact else plan.base_s * STRETCH.get((plan.size, device), 1.0)
+    plan = replace(plan, size=drawn(plan.size, device))
     dtype = dtype_of(api)
     api.select(TITLES[plan.backends[0]])
     memory = memory_of(api)

@@ -23,7 +23,7 @@ from scripts.bench.exports import system_info
 from scripts.bench.probe import image as driver
 from scripts.bench.probe import image_plan, webui, webui_memory
 from scripts.bench.probe.__main__ import parser
-from scripts.bench.probe.attn_plan import Choice
+from scripts.bench.probe.attn_plan import Choice, Device
 from scripts.bench.probe.image_plan import Pictures
 from scripts.bench.schema import contradictions
 from scripts.bench.suite import Settings
@@ -358,6 +358,14 @@ def test_every_set_of_pictures_has_a_name_of_its_own_that_tells_the_size() -> No
             assert sum(image_plan.shares(plan)) == pytest.approx(1)
             assert all(each.side % 8 == 0 for each in plan)
             assert plan[0].scaled is None or "to fit the time" in plan[0].scaled
+
+
+def test_a_default_run_on_a_cpu_has_its_time_for_one_picture() -> None:
+    on = {device: image_plan.drawn("default", device) for device in get_args(Device)}
+    assert [each.batch for each in image_plan.planned(on["cpu"], 64, 4)] == [1]
+    batches = {each.batch for each in image_plan.planned(on["cuda"], 512, 20)}
+    assert batches == set(image_plan.BATCHES)
+    assert image_plan.drawn("full", "cpu") == "full"
 
 
 def test_the_type_is_that_of_the_web_uis_flags(server: FakeWebUi) -> None:

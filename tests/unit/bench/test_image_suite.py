@@ -276,12 +276,17 @@ def test_a_session_cut_short_before_any_picture() -> None:
 DEFAULT = replace(SETTINGS, quick=False, attn=Choice("default"))
 
 
-def test_the_default_draws_every_batch_prompt_and_size_and_exports_a_row(
+def with_gpu(server: FakeWebUi) -> FakeWebUi:
+    server.peak, server.cuda = 1, {"reserved": {"current": 0, "peak": 0}}
+    return server
+
+
+def test_the_default_on_a_gpu_draws_every_batch_prompt_and_size_and_exports_a_row(
     server: FakeWebUi,
 ) -> None:
     """System Info's row has a place for each of the batches 1, 2, 4, 8 and 16."""
     records: list[dict[str, Any]] = []
-    image.measure(Here(server), DEFAULT, records)
+    image.measure(Here(with_gpu(server)), DEFAULT, records)
     measured = image.evaluate(records, seed=1)
     sdp = [case for case in measured.cases if case.requested == "sdp" and "@" not in case.id]
     assert [case.shape["name"] for case in sdp] == [
@@ -302,7 +307,7 @@ def test_a_continued_session_draws_what_was_left_at_the_size_that_it_was_begun_w
 ) -> None:
     records: list[dict[str, Any]] = []
     before = ("txt2img-128-4steps", "txt2img-128-4steps-x2", "txt2img-192-4steps")
-    image.measure(Here(server), replace(DEFAULT, skip=before), records)
+    image.measure(Here(with_gpu(server)), replace(DEFAULT, skip=before), records)
     names = [record["key"] for record in records if record["record"] == "shape"]
     assert names[0] == "txt2img-128-4steps-x4"
     assert not set(names) & set(before)
@@ -313,9 +318,10 @@ def test_what_there_is_no_time_for_says_so_and_the_plain_picture_has_a_round(
     server: FakeWebUi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "done", lambda *_: False)
+    monkeypatch.setattr(driver, "largest", lambda *_: (512, image_plan.STEPS))
     monkeypatch.setattr("scripts.bench.probe.image.time.monotonic", iter(range(10**6)).__next__)
     records: list[dict[str, Any]] = []
-    image.measure(Here(server), replace(DEFAULT, budget_s=1), records)
+    image.measure(Here(with_gpu(server)), replace(DEFAULT, budget_s=1), records)
     cases = image.evaluate(records, seed=1).cases
     plain = [case for case in cases if case.shape["name"] == "txt2img-512-20steps"]
     assert [len(case.samples_ns) for case in plain if case.status == "ok"] == [1] * 7
@@ -371,7 +377,7 @@ def test_a_default_run_on_a_cpu_has_its_time_for_one_picture() -> None:
 def test_the_type_is_that_of_the_web_uis_flags(server: FakeWebUi) -> None:
     api = webui.Api(server.url)
     assert webui.dtype_of(api) == "float32"
-    server.peak, server.cuda = 1, {"reserved": {"current": 0, "peak": 0}}
+    with_gpu(server)
     assert webui.dtype_of(api) == "float16"
 
 

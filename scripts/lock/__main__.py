@@ -109,6 +109,8 @@ def asked_for(args: argparse.Namespace, workspace: Workspace) -> forward.Step:
     """Return where the pins shall move to; nowhere, unless an argument says so."""
     if args.upgrade is None and args.as_of is None:
         step = forward.Step(workspace, ONLY_MISSING)
+    elif args.as_of is None and not args.upgrade:
+        step = forward.onward(workspace)
     else:
         day = forward.last_day() if args.as_of is None else forward.day(args.as_of)
         names = args.upgrade or ()

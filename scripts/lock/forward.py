@@ -17,6 +17,9 @@ from scripts.workspace.model import Lock, Workspace
 
 NOT_OVER = "that day is not over in UTC, and what is uploaded until then would change the lock."
 LAST_DAY = "The last whole day is {}."
+# A mirror may show a release days after its upload (a week was seen): a lock of a younger day could
+# not be made again with what it shows later. Broken releases have time to be found, too.
+SETTLING = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,15 @@ class Step:
 def last_day() -> date:
     """Return the last day that is over in UTC: nothing can be uploaded on it any more."""
     return datetime.now(timezone.utc).date() - timedelta(days=1)
+
+
+def onward(workspace: Workspace) -> Step:
+    """Return the step of everything to the last day that has settled; no package goes back."""
+    old = workspace.lock
+    to = max(old.as_of, last_day() - SETTLING)
+    ahead = {name: day for name, day in old.ahead.items() if day > to}
+    lock = old.model_copy(update={"as_of": to, "ahead": ahead})
+    return Step(workspace.model_copy(update={"lock": lock}), LookUp(None))
 
 
 def require_over(lock: Lock) -> None:

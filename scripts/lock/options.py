@@ -22,7 +22,7 @@ def parser() -> Parser:
         nargs="*",
         metavar="NAME",
         help="move these packages, images, sources, models or `debian` to the newest there is; "
-        "without a name: everything",
+        "without a name: everything, packages to what there was a week ago",
     )
     forward.add_argument(
         "--as-of",

@@ -44,6 +44,14 @@ def test_without_names_everything_moves_and_nothing_is_ahead_any_more() -> None:
     assert step.look_up == LookUp(None)
 
 
+def test_everything_moves_to_a_day_that_has_settled_and_no_package_goes_back() -> None:
+    last = forward.last_day()
+    settled = last - timedelta(days=7)
+    step = forward.onward(at(date(2024, 1, 1), torch=last, numpy=settled))
+    assert step == forward.Step(at(settled, torch=last), LookUp(None))
+    assert forward.onward(at(last)).workspace == at(last)
+
+
 def test_a_named_package_moves_alone() -> None:
     step = forward.step(load(), NEXT, ["RunPod"], PACKAGES, OTHERS)
     assert step.workspace.lock.as_of == load().lock.as_of

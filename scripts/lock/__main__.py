@@ -52,7 +52,10 @@ def check(workspace: Workspace) -> None:
 
 
 def chosen(names: Sequence[str]) -> list[resolve.Job]:
-    """Return the jobs of the named targets, or of all; raises BadInput for an unknown name."""
+    """Return the jobs of the named targets, or of all, whose locks a question is about.
+
+    Raises BadInput for an unknown name, and for a lock that does not follow from the inputs.
+    """
     workspace = load()
     known = {target.name: target for target in targets(workspace)}
     for name in names:
@@ -61,17 +64,18 @@ def chosen(names: Sequence[str]) -> list[resolve.Job]:
                 f"there is no target {name}.{nearest(name, known)}",
                 hint=f"Targets: {', '.join(known)}.",
             )
-    return [resolve.job(workspace, known[name]) for name in names or known]
-
-
-def verified(names: Sequence[str], workspace: Workspace) -> None:
-    """Raise CheckFailed, after a table, when pip-tools does not agree with the locks."""
-    jobs = chosen(names)
+    jobs = [resolve.job(workspace, known[name]) for name in names or known]
     if late := [job for job in jobs if stale(job.path, job.inputs)]:
         raise BadInput(
             f"{shown(late[0].path)} does not follow from the inputs, so nothing can be said of it.",
             hint="Run ./nox -s lock",
         )
+    return jobs
+
+
+def verified(names: Sequence[str], workspace: Workspace) -> None:
+    """Raise CheckFailed, after a table, when pip-tools does not agree with the locks."""
+    jobs = chosen(names)
     here = {version: verify.interpreter(version) for version in {job.target.python for job in jobs}}
     left_out = [job for job in jobs if here[job.target.python] is None]
     for job in left_out:
@@ -94,10 +98,13 @@ def verified(names: Sequence[str], workspace: Workspace) -> None:
     for each in found:
         table.add_row(each.target, each.name, each.locked, each.verified)
     Console().print(table)
-    raise CheckFailed(
-        f"pip-tools and uv do not agree on {len(found)} packages.",
-        hint="If [lock] as_of is old, a file may have been added or yanked since: lock again.",
-    )
+    if verify.drifted(found, jobs, workspace):
+        raise CheckFailed(
+            f"uv does not lock these {len(found)} packages so either, by now: the registry shows "
+            "other files than when the locks were made.",
+            hint=f"Lock the same day again: ./nox -s lock -- --as-of {workspace.lock.as_of}",
+        )
+    raise CheckFailed(f"pip-tools and uv do not agree on {len(found)} packages.")
 
 
 def tell(line: str) -> None:
@@ -130,7 +137,8 @@ def write(args: argparse.Namespace, workspace: Workspace, step: forward.Step) ->
     started = time.monotonic()
     moving = args.upgrade is not None or args.as_of is not None or args.require_fresh
     readable(step.workspace)
-    found = plan(step.workspace)
+    # A day that is named is computed again, also when the locks are of that day.
+    found = plan(step.workspace, again=args.as_of is not None and not args.upgrade)
     if not found.late and step.look_up == ONLY_MISSING:
         print(f"All {found.total} lockfiles follow from the inputs; nothing to do.")
         warn(workspace)

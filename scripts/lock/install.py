@@ -17,7 +17,7 @@ from uv import find_uv_bin
 from scripts.lock import importer
 from scripts.lock.lockfile import Pin, digest, pins, read
 from scripts.lock.resolve import BUILD, job
-from scripts.lock.uv import disk_full, unreachable
+from scripts.lock.uv import fault
 from scripts.lock.verify import interpreter
 from scripts.workspace.errors import CheckFailed, Failure
 from scripts.workspace.files import exclusive, require_space
@@ -181,17 +181,7 @@ def fill(trial: Trial, environment: Path) -> None:
 
 def _explained(trial: Trial, reason: str) -> Failure:
     """Return what to raise for uv's message: the machine's fault, or the lock's."""
-    if unreachable(reason):
-        return Failure(
-            f"the package registry could not be reached for {trial.name}:\n{reason}",
-            hint="Check the network and uv's index settings, then try again.",
-        )
-    if disk_full(reason):
-        return Failure(
-            f"the disk is full, and {trial.name} not installed:\n{reason}",
-            hint="Free some space, or put the workspace on another disk: SDKILN_WORKSPACE=/path.",
-        )
-    return CheckFailed(
+    return fault(reason, f"{trial.name} was not installed") or CheckFailed(
         f"{trial.name} cannot be installed:\n{reason}",
         hint="If a hash differs, the index or a proxy alters files: do not build with them. "
         "If a file is gone, move the pin: ./nox -s lock -- --upgrade NAME",

@@ -7,9 +7,9 @@ from scripts.workspace.cli import parser as new_parser
 EXPLANATION = """
 Without any argument: write what the inputs ask for.
 
-Pins move only when told to, and never past the day that [lock] as_of in workspace.toml names, or,
-for the packages in [lock] ahead, past a day of their own. --upgrade and --as-of write these days,
-compute the locks anew and show what moved.
+No pin moves past the day that [lock] as_of in workspace.toml names, or, for the packages in [lock]
+ahead, past a day of their own. --upgrade and --as-of write these days, compute the locks anew and
+show what moved. What an index hid when a lock was made may move it on the same day, too.
 """
 
 
@@ -27,8 +27,8 @@ def parser() -> Parser:
     forward.add_argument(
         "--as-of",
         metavar="DATE",
-        help="move all packages, or those that --upgrade names, to what there was at the end of "
-        "this day in UTC; `today` is the last day that is over",
+        help="lock all packages, or those that --upgrade names, as they were at the end of this "
+        "day in UTC, also again; `today` is the last day that is over",
     )
     forward.add_argument(
         "--require-fresh",

@@ -27,13 +27,18 @@ class Plan:
         return len(self.jobs) + len(self.tables)
 
 
-def plan(workspace: Workspace) -> Plan:
-    """Hold the lockfiles against the inputs; nothing is asked of anybody."""
+def plan(workspace: Workspace, *, again: bool = False) -> Plan:
+    """Hold the lockfiles against the inputs; nothing is asked of anybody.
+
+    With `again` no lockfile of packages counts as what the inputs ask for.
+    """
     jobs = [resolve.job(workspace, target) for target in targets(workspace)]
     tables = pins.inputs(workspace)
     asked = {each.path: each.inputs for each in jobs} | tables
     surplus = sorted(path for path in present() if path not in asked)
     reasons = {path: stale(path, inputs) for path, inputs in asked.items()}
+    if again:
+        reasons |= {each.path: ["is asked for again"] for each in jobs if not reasons[each.path]}
     reasons |= {path: ["no target asks for it any more"] for path in surplus}
     return Plan(jobs, tables, {path: why for path, why in reasons.items() if why}, surplus)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scripts.lock.lockfile import locked
 from scripts.lock.resolve import Job, cutoffs, options
-from scripts.lock.uv import Refused, prepared
+from scripts.lock.uv import Refused, fault, prepared
 from scripts.workspace.errors import Failure
 from scripts.workspace.files import write_atomic
 from scripts.workspace.model import Workspace
@@ -47,9 +47,9 @@ def write_all(jobs: Sequence[Job], workspace: Workspace, folder: Path) -> list[P
                     ]
                 )
             except Refused as reason:
-                raise Failure(
-                    f"{job.target.name} cannot be written as pylock.toml:\n{reason}",
-                    hint="Check the network and uv's index settings, then try again.",
+                raise (
+                    fault(str(reason), f"{job.target.name} was not written")
+                    or Failure(f"{job.target.name} cannot be written as pylock.toml:\n{reason}")
                 ) from None
             path = folder / f"pylock.{job.target.name.replace('.', '')}.toml"
             write_atomic(path, text)

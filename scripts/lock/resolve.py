@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from scripts.lock import releases
 from scripts.lock.complete import Resolved, problems
 from scripts.lock.lockfile import File, Lockfile, Pin, locked, pins
-from scripts.lock.uv import Refused, Uv, cutoff, disk_full, prepared, unreachable
+from scripts.lock.uv import Refused, Uv, cutoff, fault, prepared
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
 from scripts.workspace.model import Lock, Target, Workspace
@@ -81,7 +81,8 @@ INCLUDES = re.compile(
 def included(files: Sequence[Path]) -> list[Path]:
     """Return the files and those that they name with `-r` or `-c`, at any depth, each once.
 
-    Raises BadInput for one that is not there or no text.
+    Raises BadInput for one that is not there or no text, and for a line with any other option: an
+    index or a folder of packages would be an input that no lock is held to.
     """
     found: list[Path] = []
     waiting = [(file, "workspace.toml") for file in files]
@@ -91,10 +92,21 @@ def included(files: Sequence[Path]) -> list[Path]:
             continue
         found.append(file)
         text = content(file, asker)
+        _refuse_options(file, text)
         for match in INCLUDES.finditer(text):
             line = text.count("\n", 0, match.start(1)) + 1
             waiting.append((file.parent / match[1], f"{shown(file)}:{line}"))
     return found
+
+
+def _refuse_options(file: Path, text: str) -> None:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().startswith("-") and not INCLUDES.match(line):
+            raise BadInput(
+                f"{shown(file)}:{number}: {line.strip()}: only -r and -c may stand among the "
+                "requirements.",
+                hint="Index and login are uv's own settings, so that no address is in the lock.",
+            )
 
 
 def content(file: Path, asker: str = "workspace.toml") -> str:
@@ -334,21 +346,14 @@ def _with_files(resolved: Resolved, workspace: Workspace) -> Iterable[Pin]:
 
 def explained(each: Job, reason: str) -> Failure:
     """Return what to raise for uv's message: BadInput, or Failure of the machine or network."""
-    if unreachable(reason) and "No solution found" not in reason:
-        return Failure(
-            f"the package registry could not be reached for {each.target.name}:\n{reason}",
-            hint="Nothing was written. Check the network and uv's index settings, then lock again.",
-        )
-    if disk_full(reason):
-        return Failure(
-            f"the disk is full, and {each.target.name} not resolved:\n{reason}",
-            hint="Nothing was written. Free some space, or put uv's cache on another disk: "
-            "UV_CACHE_DIR=/path.",
-        )
+    found = fault(reason, f"{each.target.name} was not resolved")
+    if found is not None and "No solution found" not in reason:
+        found.hint = f"Nothing was written. {found.hint}"
+        return found
     lines = "\n".join(f"  {line}" for line in concerned(reason, each.files))
     return BadInput(
         f"{each.target.name} cannot be resolved:\n{reason}" + (f"\n{lines}" if lines else ""),
-        hint="Nothing was written. Change the lines above, or as_of in workspace.toml.",
+        hint="Nothing was written. Change the lines above, or the day (as_of in workspace.toml).",
     )
 
 

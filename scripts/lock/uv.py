@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from uv import find_uv_bin
 
 from scripts.workspace.download import Login
+from scripts.workspace.errors import Failure
 from scripts.workspace.paths import ROOT
 from scripts.workspace.processes import Processes
 
@@ -39,6 +40,25 @@ def unreachable(reason: str) -> bool:
 def disk_full(reason: str) -> bool:
     """Return whether uv's message tells of a disk without space: its cache's, or TMPDIR's."""
     return "No space left on device" in reason
+
+
+def fault(reason: str, what: str) -> Failure | None:
+    """Return what to raise for uv's message when the registry or the disk is at fault, else None.
+
+    `what` is what was not done, as in "worker-py3.11 was not resolved".
+    """
+    if unreachable(reason):
+        return Failure(
+            f"the package registry could not be reached, so {what}:\n{reason}",
+            hint="Check the network and uv's index settings, then try again.",
+        )
+    if disk_full(reason):
+        return Failure(
+            f"the disk is full, so {what}:\n{reason}",
+            hint="Free some space, or put uv's cache, the workspace or temporary files on another "
+            "disk: UV_CACHE_DIR, SDKILN_WORKSPACE, TMPDIR.",
+        )
+    return None
 
 
 class Refused(Exception):

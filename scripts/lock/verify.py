@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 from scripts.lock.lockfile import Pin, digest, locked, pins, read
-from scripts.lock.resolve import Job
-from scripts.lock.uv import cutoff
+from scripts.lock.resolve import Job, compile_all
+from scripts.lock.uv import cutoff, fault
 from scripts.workspace.errors import Failure, Inconclusive
 from scripts.workspace.files import exclusive
 from scripts.workspace.model import Workspace
@@ -114,6 +114,21 @@ def differences(target: str, ours: Sequence[Pin], theirs: Sequence[Pin]) -> Iter
             )
 
 
+def drifted(found: Sequence[Difference], jobs: Sequence[Job], workspace: Workspace) -> bool:
+    """Return whether uv would not lock any of these packages as they are locked, either.
+
+    Then the resolvers agree, and the registry shows other files than on the day of the lock.
+    Raises what `compile_all` raises.
+    """
+    concerned = [job for job in jobs if job.target.name in {each.target for each in found}]
+    moved = {
+        (each.target, each.name)
+        for job, made in zip(concerned, compile_all(concerned, workspace), strict=True)
+        for each in differences(job.target.name, locked(job.target.name), list(pins(made.body)))
+    }
+    return {(each.target, each.name) for each in found} <= moved
+
+
 def _tool(version: str) -> Path:
     """Return the Python of an environment with pip-tools, installed once per lock."""
     lock = LOCKFILES / f"{LOCK}.txt"
@@ -140,10 +155,9 @@ def _tool(version: str) -> Path:
             ):
                 done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
                 if done.returncode:
-                    raise Failure(
-                        f"pip-tools cannot be installed for Python {version}:\n"
-                        + done.stderr.strip(),
-                        hint="Check the network and uv's index settings, then try again.",
+                    reason = done.stderr.strip()
+                    raise fault(reason, f"pip-tools was not installed for Python {version}") or (
+                        Failure(f"pip-tools cannot be installed for Python {version}:\n{reason}")
                     )
             (folder / "complete").touch()
     return python

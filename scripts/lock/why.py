@@ -85,6 +85,8 @@ def _chain(pin: Pin, pins: Mapping[str, Pin]) -> list[str]:
         current = waiting.popleft()
         for reason in current.via:
             chain = reached[current.name]
+            if reason.startswith("-c "):
+                continue  # It holds a version back and asks for nothing.
             if reason.startswith("-"):
                 return [reason.partition(" ")[2], *chain]
             parent = pins.get(str(canonicalize_name(reason)))
@@ -109,7 +111,10 @@ def lines(places: Sequence[Place]) -> Iterator[str]:
     """Yield what a person reads: places that differ in nothing but the target stand together."""
     together: dict[tuple[object, ...], list[Place]] = {}
     for place in places:
-        key = (place.version, place.marker, place.via, place.lines, place.layer, place.since)
+        key = (
+            *(place.version, place.marker, place.via, place.chain),
+            *(place.lines, place.layer, place.since),
+        )
         together.setdefault(key, []).append(place)
     for group in together.values():
         first = group[0]

@@ -411,4 +411,7 @@ def _dangling(workspace: Workspace) -> Iterator[str]:
             wanted.append(f"{profile.source.environment}-{stacked}")
         for target in wanted:
             if target not in names:
-                yield f"{key}.python: no environment gives the lock {target}."
+                yield (
+                    f"{key}: its stack and python ask for the lock {target}, which no environment "
+                    "gives."
+                )

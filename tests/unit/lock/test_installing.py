@@ -187,7 +187,7 @@ def test_a_registry_that_breaks_the_connection_is_no_fault_of_the_lock(
     monkeypatch.setenv("UV_HTTP_TIMEOUT", "1")
     index.wheel("clay", "1.0")
     index.dies_after = 0
-    with pytest.raises(Failure, match="registry could not be reached for app") as failure:
+    with pytest.raises(Failure, match="registry could not be reached, so app") as failure:
         tried(index, "clay", folder=tmp_path)
     assert failure.value.code == 1
 
@@ -195,7 +195,7 @@ def test_a_registry_that_breaks_the_connection_is_no_fault_of_the_lock(
 def test_a_registry_that_is_not_well_is_no_fault_of_the_lock(index: Index, tmp_path: Path) -> None:
     index.wheel("clay", "1.0")
     index.unavailable = 100
-    with pytest.raises(Failure, match="registry could not be reached for app") as failure:
+    with pytest.raises(Failure, match="registry could not be reached, so app") as failure:
         tried(index, "clay", folder=tmp_path)
     assert failure.value.code == 1
 
@@ -205,7 +205,7 @@ def test_a_network_that_is_switched_off_is_no_fault_of_the_lock(
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
     index.wheel("clay", "1.0")
-    with pytest.raises(Failure, match="registry could not be reached for app") as failure:
+    with pytest.raises(Failure, match="registry could not be reached, so app") as failure:
         tried(index, "clay", folder=tmp_path)
     assert failure.value.code == 1
 

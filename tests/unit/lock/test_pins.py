@@ -167,6 +167,18 @@ def test_a_tag_that_moved_is_followed_when_it_is_named(tmp_path: Path) -> None:
     assert body(computed) == {"webui": {"commit": head}}
 
 
+def test_a_source_is_looked_up_for_another_ref_and_stays_for_another_origin(tmp_path: Path) -> None:
+    origin = repository(tmp_path / "origin")
+    old = Source(path=".", ref="v0", origins=(origin.as_uri(),))
+    write(workspace(sources={"webui": old}), "sources", {"webui": {"commit": "a" * 40}})
+    moved = workspace(sources={"webui": old.model_copy(update={"origins": (AWAY,)})})
+    assert body(compute(moved, "sources")) == {"webui": {"commit": "a" * 40}}
+    other = workspace(sources={"webui": old.model_copy(update={"ref": "v1"})})
+    assert body(compute(other, "sources")) == {
+        "webui": {"commit": git(origin, "rev-parse", "HEAD")}
+    }
+
+
 def test_a_damaged_lockfile_of_what_can_be_reached_is_made_anew(tmp_path: Path) -> None:
     origin = repository(tmp_path / "origin").as_uri()
     asked = workspace(sources={"webui": Source(path=".", ref="v1", origins=(origin,))})

@@ -106,3 +106,23 @@ def test_a_package_s_name_does_not_look_like_a_network_fault(in_file: Path, name
 
 def test_the_cutoff_is_an_instant_in_utc_whatever_the_time_zone_here() -> None:
     assert cutoff(date(2026, 11, 30)).isoformat() == "2026-12-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url http://localhost/simple",
+        "--extra-index-url=http://localhost/simple",
+        "  -i http://localhost/simple",
+        "--find-links ./wheels",
+        "--pre",
+        "-e .",
+    ],
+)
+def test_a_line_with_another_option_is_bad_input_with_its_place(
+    in_file: Path, tmp_path: Path, line: str
+) -> None:
+    in_file.write_text(f"numpy\n{line}\n")
+    (tmp_path / "dev.in").write_text("-r webui.in\n")
+    with pytest.raises(BadInput, match=r"webui\.in:2: -.*only -r and -c"):
+        resolve.included([tmp_path / "dev.in"])

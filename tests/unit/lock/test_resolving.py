@@ -165,6 +165,14 @@ def test_an_sdist_is_refused_until_what_builds_it_is_locked(index: Index, lock: 
     assert versions(*lock(app="clay\n", build="setuptools\npotter\n")) == {"clay": "1.0"}
 
 
+def test_an_sdist_is_refused_when_what_builds_it_is_locked_too_old(
+    index: Index, lock: Locked
+) -> None:
+    index.sdist("clay", "1.0", build=["setuptools>=81"])
+    with pytest.raises(BadInput, match=r"needs setuptools>=81: .*holds setuptools 80\.0"):
+        lock(app="clay\n")
+
+
 def test_what_builds_an_sdist_elsewhere_is_not_asked_for(index: Index, lock: Locked) -> None:
     elsewhere = 'potter; python_version < "3.11"'
     index.sdist("clay", "1.0", build=["setuptools", elsewhere])
@@ -194,6 +202,12 @@ def test_a_wheel_for_another_platform_is_refused(index: Index, lock: Locked) -> 
     index.wheel("clay", "1.0", tags="cp311-cp311-manylinux_2_34_x86_64")
     with pytest.raises(BadInput, match="clay"):
         lock(app="clay\n")
+
+
+def test_a_release_for_another_platform_is_passed_over(index: Index, lock: Locked) -> None:
+    index.wheel("clay", "1.0", tags="cp311-cp311-manylinux_2_34_x86_64")
+    index.wheel("clay", "0.9")
+    assert versions(*lock(app="clay\n")) == {"clay": "0.9"}
 
 
 def test_a_universal_lock_must_install_on_every_python_that_it_is_for(

@@ -2,17 +2,25 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.lock import resolve
+from scripts.lock import verify as verify_module
 from scripts.lock.lockfile import Pin, locked
+from scripts.lock.lockfile import pins as locked_pins
 from scripts.lock.verify import Difference, differences, verify
 from scripts.lock.why import lines, why
 from scripts.workspace.errors import BadInput, Inconclusive
-from scripts.workspace.model import load, targets
+from scripts.workspace.model import Environment, Lock, load, targets
 from scripts.workspace.paths import ROOT
+from tests.support.index import Index
+from tests.support.repositories import git, repository
 
 
 def test_a_package_is_explained_by_line_chain_layer_and_file() -> None:
@@ -30,6 +38,45 @@ def test_a_package_that_nobody_asks_for_has_a_chain_that_leads_to_an_in_file() -
         assert place.chain[-1].startswith("aiohttp ")
         assert len(place.chain) > 2
         assert not place.lines
+
+
+def test_a_constraint_is_no_reason_for_a_package_to_be_there() -> None:
+    workspace = load()
+    names = {pin.name for target in targets(workspace) for pin in locked(target.name)}
+    assert "setuptools" in names
+    chains = [
+        place.chain
+        for name in ("setuptools", "aiohttp", "protobuf")
+        for place in why(name, workspace)
+    ]
+    assert chains
+    assert not [chain for chain in chains if "constraints" in chain[0]]
+
+
+def test_targets_whose_chains_differ_do_not_stand_together() -> None:
+    places = why("pydantic", load())
+    told = [line.strip() for line in lines(places)]
+    for place in places:
+        assert f"because   {' -> '.join(place.chain)}" in told
+
+
+def test_a_version_is_dated_by_the_commit_that_brought_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = repository(tmp_path / "workspace")
+    module = sys.modules[why.__module__]
+    monkeypatch.setattr(module, "ROOT", folder)
+    monkeypatch.setattr(module, "LOCKFILES", folder)
+    (target,) = [each for each in targets(load()) if each.name == "worker-py3.11"]
+    monkeypatch.setattr(module, "targets", lambda workspace: [target])
+    for version, subject in (("1.0", "Add"), ("1.0.1", "Bump"), ("1.0.1", "Move the other")):
+        pin = Pin("clay", version, f"clay=={version}", ("sha256:a",), via=("-r requirements/a.in",))
+        (folder / "worker-py3.11.txt").write_text(f"# {subject}\n{pin.text}")
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "--message", subject)
+        monkeypatch.setattr(module, "locked", lambda name, pin=pin: [pin])
+        (place,) = why("clay", load())
+        assert place.since.endswith(f" {'Bump' if subject.startswith('Move') else subject}")
 
 
 def test_every_package_of_every_lock_has_a_reason() -> None:
@@ -119,6 +166,34 @@ def test_a_difference_says_what_each_resolver_has() -> None:
         Difference("app", "clay", "1, 2 hashes", "1 hashes more, 1 less"),
         Difference("app", "kiln", "1", "-"),
     ]
+
+
+def test_what_uv_would_not_lock_by_now_has_drifted_and_is_no_quarrel_of_resolvers(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.wheel("setuptools", "80.0")
+    index.wheel("clay", "1.0", "2026-01-01")
+    (tmp_path / "app.in").write_text("clay\n")
+    environment = Environment(
+        requirements=str(tmp_path / "app.in"), imports=("clay",), pythons=("3.11",)
+    )
+    workspace = load().model_copy(
+        update={
+            "lock": Lock(as_of=date(2026, 2, 1), platform=load().lock.platform),
+            "environments": {"app": environment},
+        }
+    )
+    (job,) = [resolve.job(workspace, target) for target in targets(workspace)]
+    (made,) = resolve.compile_all([job], workspace)
+    monkeypatch.setattr(verify_module, "locked", lambda name: list(locked_pins(made.body)))
+    difference = [Difference(job.target.name, "clay", "1.0", "1.1")]
+    assert not verify_module.drifted(difference, [job], workspace)
+    index.wheel("clay", "1.1", "2026-01-02")  # shown late: it was there before the day
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "another cache"))
+    assert verify_module.drifted(difference, [job], workspace)
+    assert not verify_module.drifted(
+        [*difference, replace(difference[0], name="glaze")], [job], workspace
+    )
 
 
 def test_packages_ahead_of_the_others_cannot_be_verified() -> None:

@@ -76,7 +76,11 @@ def test_a_stack_that_no_target_uses_is_refused() -> None:
         ('stacks = ["cu121"]', 'stacks = ["c121"]', "there is no stack c121. Did you mean cu121?"),
         ('image = "python"', 'image = "pyton"', "there is no image pyton. Did you mean python?"),
         ('"k-diffusion", "blip"]', '"k-difusion", "blip"]', "Did you mean k-diffusion?"),
-        ('python = "3.11"\nstack', 'python = "3.12"\nstack', "no environment gives the lock webui"),
+        (
+            'python = "3.11"\nstack',
+            'python = "3.12"\nstack',
+            "profiles.sandbox: its stack and python ask for the lock webui",
+        ),
         ('extends = "webui"', 'extends = "webiu"', "Did you mean webui?"),
         ('extends = "webui"', 'extends = "sandbox"', "sandbox extends another itself"),
         ('folder = "docker/sandbox"', 'folder = "docker/sandbx"', "docker/sandbx does not exist"),

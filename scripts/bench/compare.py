@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scripts.bench import stats
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.workspace.errors import BadInput
-
-AGAIN = "@again"
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from scripts.bench import stats
 from scripts.bench.compare import Compared
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 
 PIPE_WIDTH = 160
 _STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "none", "INCONCLUSIVE": "yellow"}
-_AGAIN = "@again"
 NETWORKS = ("unet", "vae")
 """A sample of these is one pass through a network, and one iteration."""
 
@@ -49,7 +49,7 @@ def show(run: Run, to: Console) -> None:
         to.print(outside)
     to.print(
         "Ratios are times over the reference's, Hodges-Lehmann with a 95 % interval; "
-        f"{_AGAIN} is the reference once more, the session's noise. "
+        f"{AGAIN} is the reference once more, the session's noise. "
         "`smallest` is the least change that the samples could show."
     )
 

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import get_args
 
-from scripts.bench.compare import AGAIN
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run, VerdictName
 from scripts.bench.stats import Estimate
 from scripts.report.content import Cell, Chart, Column, Figure, Section, Table, View
@@ -27,7 +27,7 @@ LEAD = (
     "Median time of each attention optimization, with its 95 % interval; shorter is better. The "
     "verdict compares with the reference (dotted line) in rounds of random order: FASTER and "
     "SLOWER are beyond the margin, SAME is within it, INCONCLUSIVE is neither. A name that ends in "
-    "@again is the reference once more, the noise of that session."
+    f"{AGAIN} is the reference once more, the noise of that session."
 )
 _COLUMNS = (
     Column("shape", "shape"),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from scripts.bench.compare import AGAIN
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Run
 from scripts.report.content import Cell, Chart, Column, Figure, Missing, Section, Table, View
 from scripts.report.figures import (

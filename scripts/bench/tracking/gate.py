@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from scripts.bench.compare import AGAIN, Change, Compared, compared, obstacles
+from scripts.bench.compare import Change, Compared, compared, obstacles
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Run
 from scripts.bench.tracking import locks
 from scripts.bench.tracking.causes import because

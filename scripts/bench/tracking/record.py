@@ -9,7 +9,7 @@ from scripts.bench.schema import Run
 from scripts.bench.stats import LEAST_ROUNDS
 from scripts.bench.tracking import changes
 from scripts.bench.tracking.detection import change_points
-from scripts.bench.tracking.store import BENCHMARKS, Device, baseline_text, device_of
+from scripts.bench.tracking.store import BENCHMARKS, Device, baseline_text, device_of, is_glance
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import write_all
 from scripts.workspace.model import MeasuredSuite
@@ -18,7 +18,7 @@ from scripts.workspace.paths import ROOT, shown
 
 def refuse(run: Run) -> None:
     """Raise BadInput for a run that is no record: a glance, or one that timed nothing."""
-    if "--quick" in run.argv:
+    if is_glance(run):
         raise BadInput(
             f"the run {run.run_id} was a glance (--quick): others cannot be held against it.",
             hint="Measure without --quick, then record.",

@@ -35,6 +35,11 @@ def slug_of(run: Run) -> str:
     return slug(device_words(run))
 
 
+def is_glance(run: Run) -> bool:
+    """Whether a run was to see that it works (--quick), and is no evidence of anything else."""
+    return "--quick" in run.argv
+
+
 @dataclass(frozen=True)
 class Device:
     """A GPU or processor, and the folder of its runs, which need not be there."""

@@ -1,7 +1,7 @@
 """Which run speaks for a shape: a recorded one before a local one, each machine for itself."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress, zip_longest
 from typing import Generic, Protocol, TypeVar
 
@@ -28,7 +28,7 @@ Key = TypeVar("Key", bound=Group)
 class Drawn(Generic[Key, Item]):
     """What one run has of a group, and where it was measured, if a device has several machines.
 
-    With `aside` a recorded run speaks for the group; this one is newer, and of this machine alone.
+    With `aside` a recorded run speaks for the group; this one is of this machine alone.
     """
 
     group: Key
@@ -58,9 +58,15 @@ def drawn(
     """Return for each group and machine the run that speaks for it, then what is shown aside.
 
     That is the newest recorded one. A newer local run takes its place only if it is no glance and
-    timed all that it did; else it stands aside. `runs` are the oldest first.
+    timed all that it did; else it stands aside. So does one of a machine without a record of the
+    group, where another has one, and a glance on any device with records. `runs` are the oldest
+    first.
     """
     where = places(runs)
+    recorded = {
+        (group, machine(taken.run)) for taken in runs if taken.recorded for group in groups(taken)
+    }
+    known = {group for group, _ in recorded}
     heads: dict[tuple[Key, tuple[str, ...]], Drawn[Key, Item]] = {}
     asides: dict[tuple[Key, tuple[str, ...]], Drawn[Key, Item]] = {}
     for taken in runs:
@@ -73,6 +79,9 @@ def drawn(
                 asides.pop(key, None)
             else:
                 asides[key] = Drawn(group, items, taken, where[at], aside=True)
+    for key, head in heads.items():
+        if key not in recorded and (head.group in known or (known and is_glance(head.taken.run))):
+            heads[key] = replace(head, aside=True)
     return [*heads.values(), *asides.values()]
 
 

@@ -171,6 +171,26 @@ def test_a_run_in_the_host_does_not_stand_for_one_in_the_image() -> None:
         assert any(label.endswith("(in the host)") for label in labels)
 
 
+@pytest.mark.parametrize("argv", [(), ("--quick",)])
+def test_a_local_run_of_another_place_stands_aside_of_a_record(argv: tuple[str, ...]) -> None:
+    slow = gpu_run(5, slower=9.0).model_copy(update={**IN_HOST, "argv": argv})
+    for section in (comparison.section, tokens.section):
+        assert first_of(section(after_a_record(slow))) == gpu_run(0).run_id
+    recorded, both = (page(after_a_record(*local)).facts[0] for local in ((), (slow,)))
+    assert recorded.label.partition(";")[2] == both.label.partition(";")[2]
+
+
+def test_a_glance_at_what_no_record_has_is_not_counted_where_there_are_records() -> None:
+    case = case_of("attn/t/float16/sdp", 10**6, 10**6, shape={"name": "a small one"})
+    other = case.model_copy(update={"id": "attn/t/float16/V1"})
+    found = stats.compare(stats.pairs_of({c.id: (10**6, 2) for c in (case, other)}, case.id, None))
+    glance = GLANCE.model_copy(update={"cases": (case, other), "compare": tuple(found)})
+    chart = only(comparison.section(after_a_record(glance)))
+    assert chart.views[-1].label == "a small one float16 (a glance, local)"
+    recorded, both = (page(after_a_record(*local)).facts[0] for local in ((), (glance,)))
+    assert recorded.label.partition(";")[2] == both.label.partition(";")[2]
+
+
 def test_no_line_of_the_history_joins_image_and_host() -> None:
     host = [gpu_run(place).model_copy(update=IN_HOST) for place in (1, 3, 5)]
     chart = only(history.section(of_runs(gpu_run(0), gpu_run(2), *host)))

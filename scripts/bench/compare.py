@@ -46,7 +46,7 @@ def compared(before: Run, after: Run, seed: int = 0) -> Compared:
     if reasons := list(obstacles(before, after)):
         raise BadInput(
             "these runs may not be compared:\n" + "\n".join(f"  {reason}" for reason in reasons),
-            hint="Measure both on one machine.",
+            hint="Measure both on one machine, and in one place: the image or --in host.",
         )
     old, new = ({case.id: case for case in run.cases} for run in (before, after))
     without = {name: list(untimed(name, old, new)) for name in {**old, **new}}
@@ -63,8 +63,12 @@ def compared(before: Run, after: Run, seed: int = 0) -> Compared:
 
 
 def obstacles(before: Run, after: Run) -> Iterator[str]:
-    """Yield why two runs say nothing about each other: GPU, class of its driver, processor."""
+    """Yield why two runs say nothing about each other: place, GPU, its driver's class, processor.
+
+    In a Python of the host, threads, allocator and libraries are others than in the image.
+    """
     pairs = {
+        "measured": (f"in the {before.ran_in}", f"in the {after.ran_in}"),
         "processor": (before.host.cpu, after.host.cpu),
         "cores": (before.host.cores, after.host.cores),
         "GPU": tuple(run.gpu and run.gpu.name for run in (before, after)),

@@ -12,7 +12,7 @@ from scripts.bench import schema, table
 from scripts.bench.compare import compared
 from scripts.workspace.errors import BadInput
 from tests.support.commands import command
-from tests.support.results import run_of
+from tests.support.results import IN_HOST, run_of
 
 GPU = schema.Gpu(
     name="NVIDIA H100",
@@ -116,6 +116,14 @@ def test_runs_of_different_machines_are_refused_with_the_difference(
     other = before.host.model_copy(update=host)
     with pytest.raises(BadInput, match=reason):
         compared(before, before.model_copy(update={"host": other, "gpu": gpu}))
+
+
+def test_a_run_in_the_host_is_not_held_against_one_in_the_image() -> None:
+    image = run_of((case("sdp"),))
+    host = image.model_copy(update=IN_HOST)
+    with pytest.raises(BadInput, match="measured: in the image and in the host"):
+        compared(image, host)
+    assert verdicts(host, host) == {"sdp": "SAME"}
 
 
 def test_a_driver_of_the_same_branch_is_no_obstacle() -> None:

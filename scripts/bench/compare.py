@@ -8,6 +8,9 @@ from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.workspace.errors import BadInput
 
+NAMED = 3
+"""So many cases without a verdict are named for each reason; of more, so many stand for all."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -107,6 +110,19 @@ def untimed(name: str, before: Mapping[str, Case], after: Mapping[str, Case]) ->
             yield f"{name}: not in the run {word}"
         elif case.status != "ok" or len(case.samples_ns) < 2:
             yield f"{name}: {case.status} in the run {word}: {case.reason}"
+
+
+def summarised(missing: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of `missing`; many cases that lack a verdict for one reason share a line."""
+    cases: dict[str, list[str]] = {}
+    for line in missing:
+        case, _, reason = line.partition(": ")
+        cases.setdefault(reason, []).append(case)
+    for reason, names in cases.items():
+        if len(names) > NAMED:
+            yield f"{len(names)} cases {reason}: {', '.join(names[:NAMED])}, ..."
+        else:
+            yield from (f"{name}: {reason}" for name in names)
 
 
 def _sides(cases: Mapping[str, Case], timed: Sequence[str], seed: int) -> dict[str, stats.Side]:

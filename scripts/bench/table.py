@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scripts.bench import stats
-from scripts.bench.compare import Compared
+from scripts.bench.compare import Compared, summarised
 from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 
@@ -77,7 +77,7 @@ def show_changes(found: Compared, to: Console, margin: float = stats.MARGIN_APAR
             escape(change.kernel or "the same"),
         )
     to.print(made)
-    for reason in found.missing:
+    for reason in summarised(found.missing):
         to.print(escape(reason))
     if found.differences:
         to.print(escape(f"The runs differ in: {', '.join(found.differences)}."))

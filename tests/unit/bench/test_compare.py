@@ -90,6 +90,18 @@ def test_a_case_that_one_run_did_not_time_is_named_with_the_reason() -> None:
     )
 
 
+def test_many_cases_that_one_run_did_not_time_are_a_line_with_the_first_few() -> None:
+    lost = [case("sdp", id=f"attn/shape{number}/float32/sdp") for number in range(200)]
+    refused = case("V1", status="oom", reason="no memory: 8 GB", samples_ns=(), order=())
+    text = shown(run_of((case("sdp"), *lost, case("V1"))), run_of((case("sdp"), refused)))
+    assert (
+        "200 cases not in the run after: attn/shape0/float32/sdp, attn/shape1/float32/sdp, "
+        "attn/shape2/float32/sdp, ...\n" in text
+    )
+    assert "shape3" not in text
+    assert "attn/shape/float32/V1: oom in the run after: no memory: 8 GB\n" in text
+
+
 def test_another_kernel_is_told_beside_the_verdict() -> None:
     after = run_of((case("sdp", resolved_kernel="aten::_flash"),))
     (change,) = compared(run_of((case("sdp"),)), after).changes

@@ -1,5 +1,6 @@
 """Two stored runs: whether they may be compared, and what became of each case."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.workspace.errors import BadInput
 
+LONGEST = 100
+"""Characters of a reason; the whole of it is in the result file."""
 NAMED = 3
 """So many cases without a verdict are named for each reason; of more, so many stand for all."""
 
@@ -108,16 +111,21 @@ def untimed(name: str, before: Mapping[str, Case], after: Mapping[str, Case]) ->
         case = cases.get(name)
         if case is None:
             yield f"{name}: not in the run {word}"
-        elif case.status != "ok" or len(case.samples_ns) < 2:
+        elif case.status == "ok" and len(case.samples_ns) < 2:
+            yield f"{name}: timed once in the run {word}"
+        elif case.status != "ok":
             yield f"{name}: {case.status} in the run {word}: {case.reason}"
 
 
 def summarised(missing: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of `missing`; many cases that lack a verdict for one reason share a line."""
+    """Yield the lines of `missing`; many cases that lack a verdict for one reason share a line.
+
+    Reasons are cut short: as libraries give them, they name each shape, and fill a screen.
+    """
     cases: dict[str, list[str]] = {}
     for line in missing:
         case, _, reason = line.partition(": ")
-        cases.setdefault(reason, []).append(case)
+        cases.setdefault(textwrap.shorten(reason, LONGEST, placeholder=" ..."), []).append(case)
     for reason, names in cases.items():
         if len(names) > NAMED:
             yield f"{len(names)} cases {reason}: {', '.join(names[:NAMED])}, ..."

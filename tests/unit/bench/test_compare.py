@@ -102,6 +102,30 @@ def test_many_cases_that_one_run_did_not_time_are_a_line_with_the_first_few() ->
     assert "attn/shape/float32/V1: oom in the run after: no memory: 8 GB\n" in text
 
 
+def test_reasons_that_differ_by_the_shape_alone_share_a_line() -> None:
+    said = "NotImplementedError: No operator found for `memory_efficient_attention_forward` with"
+    refused = [
+        case(
+            "xformers",
+            id=f"attn/shape{number}/float32/xformers",
+            status="unavailable",
+            reason=f"{said} inputs: query : shape=({number}, 4096, 2, 40)",
+            samples_ns=(),
+            order=(),
+        )
+        for number in range(9)
+    ]
+    runs = run_of((case("sdp"), *refused)), run_of((case("sdp"),))
+    (line,) = (line for line in shown(*runs).splitlines() if "unavailable" in line)
+    assert line.startswith("9 cases unavailable in the run before: NotImplementedError: No oper")
+
+
+def test_a_case_that_was_timed_once_is_called_so() -> None:
+    once = case("V1", samples_ns=(10**7,), order=(0,), reason="noisy: 1 of 30 rounds")
+    found = compared(run_of((case("sdp"), once)), run_of((case("sdp"), case("V1"))))
+    assert found.missing == ("attn/shape/float32/V1: timed once in the run before",)
+
+
 def test_another_kernel_is_told_beside_the_verdict() -> None:
     after = run_of((case("sdp", resolved_kernel="aten::_flash"),))
     (change,) = compared(run_of((case("sdp"),)), after).changes

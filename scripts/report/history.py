@@ -68,20 +68,18 @@ def section(sources: Sources) -> Section:
 
 def _charts(device: str, runs: Sequence[Taken], changes: Sequence[Change]) -> list[Chart]:
     """Return the chart of a device; each machine that it was, or place, has views of its own."""
-    histories: dict[Key, list[tuple[Taken, list[Case]]]] = {}
-    for taken in runs:
-        for shape, cases in by_shape(taken.run.cases).items():
-            timed = [each for each in cases if each.status == "ok" and not each.id.endswith(AGAIN)]
-            if timed:
-                histories.setdefault((shape, machine(taken.run)), []).append((taken, timed))
-    long = {key: found for key, found in histories.items() if len(found) > 1}
+    long = {key: found for key, found in _histories(runs).items() if len(found) > 1}
     if not long:
         return []
     found_at = {(change.case, change.after): change for change in changes}
     where = places(runs)
-    ordered = sorted(
-        long, key=lambda key: (key[0].suite, -_time(long[key][-1][1]), key[0].label, key[1])
-    )
+    known = list(where)
+
+    def rank(key: Key) -> tuple[str, int, float, str]:
+        shape, at = key
+        return shape.suite, known.index(at), -_time(long[key][-1][1]), shape.label
+
+    ordered = sorted(long, key=rank)
     return [
         Chart(
             title=device,
@@ -98,6 +96,17 @@ def _charts(device: str, runs: Sequence[Taken], changes: Sequence[Change]) -> li
             choice="Shape",
         )
     ]
+
+
+def _histories(runs: Sequence[Taken]) -> dict[Key, list[tuple[Taken, list[Case]]]]:
+    """Return the runs that timed each shape on each machine, without the repeats of A/A pairs."""
+    found: dict[Key, list[tuple[Taken, list[Case]]]] = {}
+    for taken in runs:
+        for shape, cases in by_shape(taken.run.cases).items():
+            timed = [each for each in cases if each.status == "ok" and not each.id.endswith(AGAIN)]
+            if timed:
+                found.setdefault((shape, machine(taken.run)), []).append((taken, timed))
+    return found
 
 
 def _label(shape: Shape, where: str) -> str:

@@ -195,6 +195,7 @@ def test_no_line_of_the_history_joins_image_and_host() -> None:
     host = [gpu_run(place).model_copy(update=IN_HOST) for place in (1, 3, 5)]
     chart = only(history.section(of_runs(gpu_run(0), gpu_run(2), *host)))
     assert len(chart.views) == 2 * len(TOKENS)
+    assert "in the image" in chart.views[0].label, "what was measured first"
     for view in chart.views:
         place, count = ("in the image", 2) if "image" in view.label else ("in the host", 3)
         assert view.label.endswith(f"({place})")

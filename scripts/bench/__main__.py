@@ -161,7 +161,7 @@ def _stored(args: argparse.Namespace, exports: Sequence[formats.Export]) -> None
         tracking.keep(stored)
     if args.gate:
         (only,) = runs
-        tracking.judge(tracking.plan(_names(args), only), only, args.seed, _in_turns(args))
+        tracking.judge(tracking.plan_of(only, _names(args)), only, args.seed, _in_turns(args))
 
 
 def _plan(args: argparse.Namespace) -> Plan:
@@ -174,12 +174,7 @@ def _plan(args: argparse.Namespace) -> Plan:
             f"--gate does not go with {'--quick' if args.quick else '--record'}.",
             hint="It measures as the baseline was, and records by itself what is faster.",
         )
-    plan = tracking.plan(_names(args))
-    if args.where == "host" and plan.where != "host":
-        raise BadInput(
-            "the baseline was measured in the image, and --in host is elsewhere.",
-            hint="Leave out --in host.",
-        )
+    plan = tracking.plan(_names(args), "host" if args.where == "host" or args.python else None)
     args.suite, args.where = ",".join(plan.baselines), plan.where
     return plan
 
@@ -221,9 +216,10 @@ def _measure(
 
     Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
     """
-    settings = {name: _settings(args, workspace, name, before) for name in suites}
     python = host.interpreter(args.python) if args.where == "host" else None
+    # Before packages are installed for what may not be there.
     record = built(args.profile) if python is None else None
+    settings = {name: _settings(args, workspace, name, before) for name in suites}
     written = _journal(record, suites, before)
     kept = {name: journal.Kept(written, name, SUITES[name].shape_of, before) for name in suites}
     missing = [name for name in suites if before is None or not before.is_done(name)]

@@ -6,10 +6,9 @@ The records may be those of a run that was cut short.
 from collections.abc import Iterable, Iterator, Sequence
 
 from scripts.bench import stats
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Discarded
 from scripts.bench.suite import Measured, RawRecord
-
-AGAIN = "@again"
 
 
 def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int) -> Measured:

@@ -1,13 +1,18 @@
 """Two stored runs: whether they may be compared, and what became of each case."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scripts.bench import stats
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.workspace.errors import BadInput
 
-AGAIN = "@again"
+LONGEST = 100
+"""Characters of a reason; the whole of it is in the result file."""
+NAMED = 3
+"""So many cases without a verdict are named for each reason; of more, so many stand for all."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def compared(before: Run, after: Run, seed: int = 0) -> Compared:
     if reasons := list(obstacles(before, after)):
         raise BadInput(
             "these runs may not be compared:\n" + "\n".join(f"  {reason}" for reason in reasons),
-            hint="Measure both on one machine.",
+            hint="Measure both on one machine, and in one place: the image or --in host.",
         )
     old, new = ({case.id: case for case in run.cases} for run in (before, after))
     without = {name: list(untimed(name, old, new)) for name in {**old, **new}}
@@ -64,8 +69,12 @@ def compared(before: Run, after: Run, seed: int = 0) -> Compared:
 
 
 def obstacles(before: Run, after: Run) -> Iterator[str]:
-    """Yield why two runs say nothing about each other: GPU, class of its driver, processor."""
+    """Yield why two runs say nothing about each other: place, GPU, its driver's class, processor.
+
+    In a Python of the host, threads, allocator and libraries are others than in the image.
+    """
     pairs = {
+        "measured": (f"in the {before.ran_in}", f"in the {after.ran_in}"),
         "processor": (before.host.cpu, after.host.cpu),
         "cores": (before.host.cores, after.host.cores),
         "GPU": tuple(run.gpu and run.gpu.name for run in (before, after)),
@@ -102,8 +111,26 @@ def untimed(name: str, before: Mapping[str, Case], after: Mapping[str, Case]) ->
         case = cases.get(name)
         if case is None:
             yield f"{name}: not in the run {word}"
-        elif case.status != "ok" or len(case.samples_ns) < 2:
+        elif case.status == "ok" and len(case.samples_ns) < 2:
+            yield f"{name}: timed once in the run {word}"
+        elif case.status != "ok":
             yield f"{name}: {case.status} in the run {word}: {case.reason}"
+
+
+def summarised(missing: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of `missing`; many cases that lack a verdict for one reason share a line.
+
+    Reasons are cut short: as libraries give them, they name each shape, and fill a screen.
+    """
+    cases: dict[str, list[str]] = {}
+    for line in missing:
+        case, _, reason = line.partition(": ")
+        cases.setdefault(textwrap.shorten(reason, LONGEST, placeholder=" ..."), []).append(case)
+    for reason, names in cases.items():
+        if len(names) > NAMED:
+            yield f"{len(names)} cases {reason}: {', '.join(names[:NAMED])}, ..."
+        else:
+            yield from (f"{name}: {reason}" for name in names)
 
 
 def _sides(cases: Mapping[str, Case], timed: Sequence[str], seed: int) -> dict[str, stats.Side]:

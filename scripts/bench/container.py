@@ -1,6 +1,7 @@
 """The built image as a container that is always removed, and the probe's records out of it."""
 
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -21,6 +22,8 @@ from scripts.workspace.paths import BENCH
 PYTHON = "/opt/webui/bin/python"
 MOUNT = "/probe"
 PACKAGES = "/probe-packages"
+STAGED = ".probe-"
+"""Begins the names of the probe's copies, each then with the process that made it."""
 PROBE = Path(__file__).with_name("probe")
 
 Records = Iterator[RawRecord]
@@ -29,9 +32,13 @@ Chunks = Iterator[tuple[bytes | None, bytes | None]]
 
 @contextmanager
 def staged_probe() -> Iterator[Path]:
-    """A copy of the probe that the image's user can read, whatever the modes of the checkout."""
+    """A copy of the probe that the image's user can read, whatever the modes of the checkout.
+
+    Those that killed runs left are removed first.
+    """
     BENCH.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".probe-", dir=BENCH) as name:
+    _sweep_staged()
+    with tempfile.TemporaryDirectory(prefix=f"{STAGED}{os.getpid()}-", dir=BENCH) as name:
         folder = Path(name)
         folder.chmod(0o755)
         target = folder / "probe"
@@ -41,6 +48,24 @@ def staged_probe() -> Iterator[Path]:
             shutil.copyfile(source, target / source.name)
             (target / source.name).chmod(0o644)
         yield folder
+
+
+def _sweep_staged() -> None:
+    """Remove the copies of processes that are gone, or that older versions named no process in."""
+    for folder in BENCH.glob(f"{STAGED}*"):
+        pid, dash, _ = folder.name.removeprefix(STAGED).partition("-")
+        if not (dash and pid.isdecimal() and _is_running(int(pid))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scripts.bench import container, stats
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Difference, Status
 from scripts.bench.suite import Measured, RawRecord, Settings, Sink
 from scripts.workspace.cli import say
@@ -31,7 +32,6 @@ BACKENDS = (
     "InvokeAI",
     "naive",
 )
-AGAIN = "@again"
 READY_S = 600.0
 LOG_WAIT_S = 3.0
 # The web UI's supervisor: it starts the web UI, proves it ready, and serves no jobs.

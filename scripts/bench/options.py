@@ -99,10 +99,10 @@ def parser() -> Parser:
     tracking.add_argument(
         "--gate",
         action="store_true",
-        help="measure the suites that have a baseline on this device (or --suite), where it was "
-        "measured, and hold them against it. Exit code 3: a case is slower, also in a second "
-        "session with the locks of both runs in turns; 4: that could not be told. What is faster "
-        "is written as the new baseline",
+        help="measure the suites that have a baseline on this device (or --suite) in the image, or "
+        "with --in host, and hold them against it. Exit code 3: a case is slower, also in a second "
+        "session with the locks of both runs in turns, which the host has none of; 4: that could "
+        "not be told. What is faster is written as the new baseline",
     )
     tracking.add_argument(
         "--history",

@@ -22,6 +22,7 @@ MOST = 2**63
 """Numbers of ns and bytes are below this, as in the programs that read our exports."""
 
 Status = Literal["ok", "unavailable", "unsupported", "oom", "discarded"]
+Place = Literal["image", "host"]
 VerdictName = Literal["FASTER", "SLOWER", "SAME", "INCONCLUSIVE"]
 
 
@@ -190,7 +191,7 @@ class Run(Record):
     flags: Flags
     cases: tuple[Case, ...]
     compare: tuple[Comparison, ...]
-    ran_in: Literal["image", "host"] = "image"
+    ran_in: Place = "image"
     ceilings: tuple[Ceilings, ...] = ()
     notes: tuple[str, ...] = ()
 

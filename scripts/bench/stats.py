@@ -10,21 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from scripts.bench.margins import FALSE_DISCOVERIES as FALSE_DISCOVERIES
+from scripts.bench.margins import LEAST_ROUNDS as LEAST_ROUNDS
+from scripts.bench.margins import MARGIN as MARGIN
+from scripts.bench.margins import MARGIN_APART as MARGIN_APART
+from scripts.bench.margins import MOST_NOISE as MOST_NOISE
 from scripts.bench.schema import Comparison, VerdictName
 
-MARGIN = 0.01
-"""A difference within 1 % either way counts as none, whatever its sign: half of the 2 % that a run
-is to find, for what lies at the margin itself is found in half of all runs at best."""
-MARGIN_APART = 0.05
-"""The same for runs of their own. Within one, what slows the machine meets both sides; of two, each
-has its own clocks and memory layout: Tritonbench's nightly figures move by 4 %, and xformers' own
-benchmarks call 5 % a change."""
-MOST_NOISE = 0.05
-"""Two runs of the same thing further apart than this: the session can call nothing the same."""
-LEAST_ROUNDS = 6
-"""Fewer have no distribution-free interval of 95 % and no p under 5 %, whatever the samples."""
 CONFIDENCE = 0.95
-FALSE_DISCOVERIES = 0.05
 RESAMPLES = 2000
 _BATCH_ELEMENTS = 4_000_000
 

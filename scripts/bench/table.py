@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from scripts.bench import stats
-from scripts.bench.compare import Compared
+from scripts.bench.compare import Compared, summarised
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 
 PIPE_WIDTH = 160
 _STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "none", "INCONCLUSIVE": "yellow"}
-_AGAIN = "@again"
 NETWORKS = ("unet", "vae")
 """A sample of these is one pass through a network, and one iteration."""
 
@@ -49,7 +49,7 @@ def show(run: Run, to: Console) -> None:
         to.print(outside)
     to.print(
         "Ratios are times over the reference's, Hodges-Lehmann with a 95 % interval; "
-        f"{_AGAIN} is the reference once more, the session's noise. "
+        f"{AGAIN} is the reference once more, the session's noise. "
         "`smallest` is the least change that the samples could show."
     )
 
@@ -77,7 +77,7 @@ def show_changes(found: Compared, to: Console, margin: float = stats.MARGIN_APAR
             escape(change.kernel or "the same"),
         )
     to.print(made)
-    for reason in found.missing:
+    for reason in summarised(found.missing):
         to.print(escape(reason))
     if found.differences:
         to.print(escape(f"The runs differ in: {', '.join(found.differences)}."))

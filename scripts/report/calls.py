@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scripts.bench.compare import AGAIN
 from scripts.bench.exports.figures import whole
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import MOST, Case, Run
 from scripts.report.content import Cell, Column, Missing
 from scripts.report.figures import plain

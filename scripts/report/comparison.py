@@ -4,10 +4,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import get_args
 
-from scripts.bench.compare import AGAIN
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run, VerdictName
 from scripts.bench.stats import Estimate
 from scripts.report.content import Cell, Chart, Column, Figure, Section, Table, View
+from scripts.report.evidence import Drawn
 from scripts.report.figures import INK, MUTED, axis, figure, guide, hatched, plain
 from scripts.report.measured import (
     NOTHING,
@@ -16,9 +17,9 @@ from scripts.report.measured import (
     backend,
     ends,
     milliseconds,
-    newest,
     per_second,
     provenance,
+    shown,
     verdict_on,
 )
 from scripts.report.sources import Sources, Taken
@@ -26,8 +27,9 @@ from scripts.report.sources import Sources, Taken
 LEAD = (
     "Median time of each attention optimization, with its 95 % interval; shorter is better. The "
     "verdict compares with the reference (dotted line) in rounds of random order: FASTER and "
-    "SLOWER are beyond the margin, SAME is within it, INCONCLUSIVE is neither. A name that ends in "
-    "@again is the reference once more, the noise of that session."
+    "SLOWER are beyond the margin, SAME is within it, INCONCLUSIVE is neither. Recorded runs speak "
+    "first; what is marked as local was measured on this machine alone. A name that ends in "
+    f"{AGAIN} is the reference once more, the noise of that session."
 )
 _COLUMNS = (
     Column("shape", "shape"),
@@ -51,6 +53,7 @@ _COLUMNS = (
     Column("rel_l2", "rel. L2", ".1e"),
     Column("reason", "note"),
     Column("run", "run"),
+    Column("recorded", "recorded"),
 )
 REFERENCE = "reference"
 _VERDICTS = get_args(VerdictName)
@@ -64,7 +67,7 @@ def section(sources: Sources) -> Section:
         _chart(name, suite, found)
         for name, runs in sources.runs.items()
         for suite in SUITES
-        if (found := list(newest(runs, suite)))
+        if (found := shown(runs, suite))
     ]
     return Section(
         "comparison", "Which attention is faster", LEAD, charts, None if charts else NOTHING
@@ -72,23 +75,26 @@ def section(sources: Sources) -> Section:
 
 
 def verdicts(runs: Sequence[Taken]) -> list[Comparison]:
-    """Return the comparisons that the section shows of a device, without those of A/A pairs."""
+    """Return the comparisons of the runs that speak for a device, without those of A/A pairs."""
     return [
         found
         for suite in SUITES
-        for _, cases, run in newest(runs, suite)
-        for case in cases
-        if (found := verdict_on(case, run)) and not case.id.endswith(AGAIN)
+        for each in shown(runs, suite)
+        for case in each.items
+        if (found := verdict_on(case, each.taken.run))
+        and not each.aside
+        and not case.id.endswith(AGAIN)
     ]
 
 
-def _chart(device: str, suite: str, found: Sequence[tuple[Shape, Sequence[Case], Run]]) -> Chart:
+def _chart(device: str, suite: str, found: Sequence[Drawn[Shape, Case]]) -> Chart:
     # What takes longest decides what a user waits for: it comes first.
-    ordered = sorted(found, key=lambda each: -_longest(each[1]))
+    ordered = sorted(found, key=lambda each: (each.aside, -_longest(each.items)))
     views = [
-        View(shape.label, _bars(cases, run), _note(cases, run)) for shape, cases, run in ordered
+        View(each.label, _bars(each.items, each.taken.run), _note(each.items, each.taken.run))
+        for each in ordered
     ]
-    rows = [_row(case, run) for _, cases, run in ordered for case in cases]
+    rows = [_row(case, each.taken) for each in ordered for case in each.items]
     return Chart(
         title=f"{SUITES[suite]}: {device}",
         description=f"Bars of the median time of each backend, suite {suite}, on {device}.",
@@ -119,7 +125,8 @@ def _note(cases: Sequence[Case], run: Run) -> str:
     )
 
 
-def _row(case: Case, run: Run) -> list[Cell]:
+def _row(case: Case, taken: Taken) -> list[Cell]:
+    run = taken.run
     found = verdict_on(case, run)
     time = milliseconds(case) if case.status == "ok" else None
     scaled = case.shape.get("scaled")
@@ -143,6 +150,7 @@ def _row(case: Case, run: Run) -> list[Cell]:
         case.rel_l2,
         "; ".join(filter(None, [case.reason, f"scaled: {scaled}" if scaled else None])),
         run.run_id,
+        taken.recorded,
     ]
 
 

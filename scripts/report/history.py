@@ -4,9 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from scripts.bench.compare import AGAIN
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Run
+from scripts.bench.tracking.changes import machine
 from scripts.report.content import Cell, Chart, Column, Figure, Missing, Section, Table, View
+from scripts.report.evidence import places
 from scripts.report.figures import (
     FLAGGED,
     LEGEND,
@@ -28,7 +30,8 @@ LEAD = (
     f"Median time of each backend in the newest {_MOST_RUNS} runs, on a logarithmic axis; lower is "
     "better. A dotted line is a bump: the lock or a version is another one than in the run before. "
     "A large ringed point begins a new level, which the scan for change points found. Open points "
-    "are of this machine alone, not recorded."
+    "are of this machine alone, not recorded. Image and host are views of their own, as are "
+    "machines that cannot be compared."
 )
 MISSING = Missing("no device has two runs with one shape yet", "./nox -s build bench -- --record")
 _COLUMNS = (
@@ -38,6 +41,7 @@ _COLUMNS = (
     Column("median_ms", "median ms", ",.4g"),
     Column("rounds", "rounds", "d"),
     Column("recorded", "recorded"),
+    Column("ran_in", "ran in"),
     Column("bump", "bump"),
     Column("ratio", "change point", ".3f"),
     Column("p", "p", ".2g"),
@@ -48,6 +52,8 @@ _HEIGHT_PX = 420
 _MOST_TICKS = 5
 
 Point = tuple[Taken, Case]
+Key = tuple[Shape, tuple[str, ...]]
+"""Shape and machine: what is alike in all runs of a view."""
 
 
 def section(sources: Sources) -> Section:
@@ -61,35 +67,50 @@ def section(sources: Sources) -> Section:
 
 
 def _charts(device: str, runs: Sequence[Taken], changes: Sequence[Change]) -> list[Chart]:
-    histories: dict[Shape, list[tuple[Taken, list[Case]]]] = {}
-    for taken in runs:
-        for shape, cases in by_shape(taken.run.cases).items():
-            timed = [each for each in cases if each.status == "ok" and not each.id.endswith(AGAIN)]
-            if timed:
-                histories.setdefault(shape, []).append((taken, timed))
-    long = {shape: found for shape, found in histories.items() if len(found) > 1}
+    """Return the chart of a device; each machine that it was, or place, has views of its own."""
+    long = {key: found for key, found in _histories(runs).items() if len(found) > 1}
     if not long:
         return []
     found_at = {(change.case, change.after): change for change in changes}
-    ordered = sorted(long, key=lambda shape: (shape.suite, -_time(long[shape][-1][1]), shape.label))
+    where = places(runs)
+    known = list(where)
+
+    def rank(key: Key) -> tuple[str, int, float, str]:
+        shape, at = key
+        return shape.suite, known.index(at), -_time(long[key][-1][1]), shape.label
+
+    ordered = sorted(long, key=rank)
     return [
         Chart(
             title=device,
             description=f"Lines of the median time of each backend over the runs on {device}.",
             views=[
                 View(
-                    f"{shape.suite} {shape.label}",
-                    _lines(long[shape], found_at),
-                    _said(long[shape]),
+                    _label(shape, where[at]),
+                    _lines(long[shape, at], found_at),
+                    _said(long[shape, at]),
                 )
-                for shape in ordered
+                for shape, at in ordered
             ],
-            table=Table(
-                _COLUMNS, [row for shape in ordered for row in _rows(long[shape], found_at)]
-            ),
+            table=Table(_COLUMNS, [row for key in ordered for row in _rows(long[key], found_at)]),
             choice="Shape",
         )
     ]
+
+
+def _histories(runs: Sequence[Taken]) -> dict[Key, list[tuple[Taken, list[Case]]]]:
+    """Return the runs that timed each shape on each machine, without the repeats of A/A pairs."""
+    found: dict[Key, list[tuple[Taken, list[Case]]]] = {}
+    for taken in runs:
+        for shape, cases in by_shape(taken.run.cases).items():
+            timed = [each for each in cases if each.status == "ok" and not each.id.endswith(AGAIN)]
+            if timed:
+                found.setdefault((shape, machine(taken.run)), []).append((taken, timed))
+    return found
+
+
+def _label(shape: Shape, where: str) -> str:
+    return f"{shape.suite} {shape.label}{f' ({where})' if where else ''}"
 
 
 def _time(cases: Sequence[Case]) -> float:
@@ -249,6 +270,7 @@ def _rows(
                     median_ms(case),
                     len(case.samples_ns),
                     taken.recorded,
+                    taken.run.ran_in,
                     bumps[place],
                     change.ratio if change else None,
                     change.p if change else None,

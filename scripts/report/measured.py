@@ -1,7 +1,7 @@
 """What the sections on measurements share: cases in figures, shapes, and what they ran on."""
 
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +10,7 @@ from scripts.bench.exports.figures import device, in_units, is_bounded, steps_of
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.bench.stats import Estimate
 from scripts.report.content import Column, Missing, Table
+from scripts.report.evidence import Drawn, drawn
 from scripts.report.sources import Taken
 
 SUITES = {
@@ -54,15 +55,13 @@ def by_shape(cases: Iterable[Case]) -> dict[Shape, list[Case]]:
     return found
 
 
-def newest(runs: Iterable[Taken], suite: str) -> Iterator[tuple[Shape, list[Case], Run]]:
-    """Yield each shape of a suite with its cases in the newest run that has it."""
-    found: dict[Shape, tuple[list[Case], Run]] = {}
-    for taken in runs:
-        for shape, cases in by_shape(taken.run.cases).items():
-            if shape.suite == suite:
-                found[shape] = (cases, taken.run)
-    for shape, (cases, run) in found.items():
-        yield shape, cases, run
+def shown(runs: Sequence[Taken], suite: str) -> list[Drawn[Shape, Case]]:
+    """Return the cases of each shape of a suite, in the runs that speak for it."""
+
+    def shapes(taken: Taken) -> dict[Shape, list[Case]]:
+        return by_shape(case for case in taken.run.cases if case.suite == suite)
+
+    return drawn(runs, shapes, lambda case: case)
 
 
 def backend(case: Case) -> str:

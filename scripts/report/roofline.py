@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from scripts.bench.schema import Ceilings, Run
 from scripts.report.calls import COLUMNS, TERA, Call, by_backend, calls, unit_of
 from scripts.report.content import Chart, Figure, Missing, Section, Table, View
+from scripts.report.evidence import marks
 from scripts.report.figures import LEGEND, MUTED, figure, logarithmic, plain, styles
 from scripts.report.measured import provenance
 from scripts.report.sources import Sources, Taken
@@ -29,7 +30,10 @@ _MOST_RUNS = 4
 
 
 def section(sources: Sources) -> Section:
-    """Return the section: a chart for each device, a view for each of its newest runs and types."""
+    """Return the section: a chart for each device, a view for each of its newest runs and types.
+
+    Recorded runs come first.
+    """
     charts = [
         chart for name, runs in sources.runs.items() if (chart := _chart(name, runs)) is not None
     ]
@@ -43,8 +47,9 @@ def section(sources: Sources) -> Section:
 
 
 def _chart(device: str, runs: Sequence[Taken]) -> Chart | None:
-    roofs = [found for taken in reversed(runs) if (found := list(under(taken.run)))][:_MOST_RUNS]
-    drawn = [each for found in roofs for each in found]
+    roofs = [(taken, found) for taken in reversed(runs) if (found := list(under(taken.run)))]
+    newest = sorted(roofs[:_MOST_RUNS], key=lambda each: not each[0].recorded)
+    drawn = [(taken, *each) for taken, found in newest for each in found]
     if not drawn:
         return None
     return Chart(
@@ -52,13 +57,13 @@ def _chart(device: str, runs: Sequence[Taken]) -> Chart | None:
         description=f"Roofline of {device}: operations a second against operations a byte.",
         views=[
             View(
-                f"{found[0].run.utc[:10]} {found[0].run.run_id[-6:]}, {ceilings.dtype}",
+                f"{taken.run.utc[:10]} {taken.run.run_id[-6:]}, {ceilings.dtype}{marks(taken)}",
                 _roof(ceilings, found),
-                _note(ceilings, found[0].run),
+                _note(ceilings, taken.run),
             )
-            for ceilings, found in drawn
+            for taken, ceilings, found in drawn
         ],
-        table=Table(COLUMNS, [call.row() for _, found in drawn for call in found]),
+        table=Table(COLUMNS, [call.row() for *_, found in drawn for call in found]),
         choice="Run",
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scripts.bench.exports.figures import whole
+from scripts.bench.schema import Run
 from scripts.report.calls import (
     COLUMNS,
     CROSS,
@@ -14,6 +15,7 @@ from scripts.report.calls import (
     unit_of,
 )
 from scripts.report.content import Chart, Figure, Section, Table, View
+from scripts.report.evidence import Drawn, drawn
 from scripts.report.figures import LEGEND, axis, figure, logarithmic, plain, styles
 from scripts.report.measured import provenance
 from scripts.report.sources import Sources, Taken
@@ -63,35 +65,34 @@ def group_of(call: Call) -> Group:
 
 def section(sources: Sources) -> Section:
     """Return the section: a chart for each device that has a group of two lengths or more."""
-    charts = [
-        _chart(name, groups) for name, runs in sources.runs.items() if (groups := newest(runs))
-    ]
+    charts = [_chart(name, found) for name, runs in sources.runs.items() if (found := shown(runs))]
     return Section("tokens", "Speed against tokens", LEAD, charts, None if charts else NOTHING)
 
 
-def newest(runs: Sequence[Taken]) -> dict[Group, list[Call]]:
-    """Return each group in the newest run that has two lengths of it, shortest call first."""
-    chosen: dict[Group, list[Call]] = {}
-    for taken in runs:
-        groups: dict[Group, list[Call]] = {}
-        for call in calls(taken.run):
-            groups.setdefault(group_of(call), []).append(call)
-        for group, found in groups.items():
-            if len({call.tokens for call in found}) > 1:
-                chosen[group] = sorted(found, key=lambda call: call.tokens)
-    ordered = sorted(chosen, key=lambda group: (group.kind == CROSS, group.label))
-    return {group: chosen[group] for group in ordered}
+def shown(runs: Sequence[Taken]) -> list[Drawn[Group, Call]]:
+    """Return the calls of each group that has two lengths, in the runs that speak for it."""
+    found = drawn(runs, lambda taken: _long(taken.run), lambda call: call.case)
+    return sorted(found, key=lambda each: (each.aside, each.group.kind == CROSS, each.label))
 
 
-def _chart(device: str, groups: dict[Group, list[Call]]) -> Chart:
+def _long(run: Run) -> dict[Group, list[Call]]:
+    """Return the groups of which a run has two lengths or more, the shortest call first."""
+    groups: dict[Group, list[Call]] = {}
+    for call in sorted(calls(run), key=lambda call: call.tokens):
+        groups.setdefault(group_of(call), []).append(call)
+    return {
+        group: found for group, found in groups.items() if len({call.tokens for call in found}) > 1
+    }
+
+
+def _chart(device: str, found: Sequence[Drawn[Group, Call]]) -> Chart:
     return Chart(
         title=device,
         description=f"Lines of operations a second against tokens on {device}.",
         views=[
-            View(group.label, _lines(found), f"{provenance(found[0].run)}.")
-            for group, found in groups.items()
+            View(each.label, _lines(each.items), f"{provenance(each.taken.run)}.") for each in found
         ],
-        table=Table(COLUMNS, [call.row() for found in groups.values() for call in found]),
+        table=Table(COLUMNS, [call.row() for each in found for call in each.items]),
         choice="Calls",
     )
 

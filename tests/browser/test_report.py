@@ -96,7 +96,7 @@ def test_choosing_another_shape_draws_it(desktop: Opened) -> None:
     chart = desktop.chart("comparison")
     axis = chart.locator(".xaxislayer-above")
     before = axis.text_content() or ""
-    chart.locator("select").select_option(label=f"sd15-512-self-{TOKENS[0]} float16")
+    chart.locator("select").select_option(label=f"sd15-512-self-{TOKENS[0]} float16 (local)")
     expect(axis).not_to_have_text(before)
     assert desktop.complaints == []
 

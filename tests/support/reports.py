@@ -60,6 +60,7 @@ def gpu_run(place: int, *, slower: float = 1.0) -> schema.Run:
         utc=f"2026-01-{place + 1:02}T03:04:05Z",
         git=schema.Git(sha="c0ffee" * 6 + "c0ff", dirty=place == 0),
         lock_sha256=("1" if place < BUMPED_AT else "2") * 64,
+        argv=("--suite", "attn"),
         gpu=GPU,
         sw=schema.Software(torch=torch, cuda="12.1", cudnn=None, xformers="0.0.23", python="3.11"),
         ceilings=(CEILINGS,),

@@ -13,7 +13,7 @@ IDS = st.from_regex(r"[a-z]{1,5}(/[ -~]{1,8}){1,2}", fullmatch=True) | st.text(
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 STATUSES = get_args(schema.Status)
 ANY_SHAPES = st.dictionaries(st.text(max_size=5), st.integers() | TEXT, max_size=3)
-IN_HOST = {"ran_in": "host", "lock_sha256": None, "image_digest": None}
+IN_HOST: dict[str, Any] = {"ran_in": "host", "lock_sha256": None, "image_digest": None}
 PICTURES = st.fixed_dictionaries(
     {"name": TEXT},
     optional={

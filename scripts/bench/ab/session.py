@@ -18,7 +18,7 @@ from scripts.bench.ab.ask import Ask, Side
 from scripts.bench.ab.blocks import LEAST_PAIRS, MOST_PAIRS, difference, is_precise
 from scripts.bench.ab.paced import Paced, paced
 from scripts.bench.ab.results import AFTER, BEFORE, Streams, blocks
-from scripts.bench.compare import AGAIN, Change, Compared, untimed
+from scripts.bench.compare import Change, Compared, untimed
 from scripts.bench.probe import rounds
 from scripts.bench.probing import GRACE_S
 from scripts.bench.schema import Run
@@ -75,7 +75,7 @@ def compared(
 
 def _is_asked(ask: Ask, case: str) -> bool:
     """Whether a case gets a verdict; the second run of a reference would have the first's."""
-    return case in ask.cases if ask.cases else not case.endswith(AGAIN)
+    return case in ask.cases if ask.cases else not case.endswith(rounds.AGAIN)
 
 
 def measure(

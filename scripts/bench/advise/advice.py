@@ -6,32 +6,63 @@ Without numpy: a build reads this, too.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from math import fsum
 
-from scripts.bench.advise.evidence import Evidence
+from scripts.bench.advise.evidence import Evidence, Part
+from scripts.bench.margins import LEAST_ROUNDS, MARGIN, MOST_NOISE
 from scripts.bench.schema import Comparison, VerdictName
 from scripts.workspace.model import Optimization
 
 DEFAULT: Optimization = "sdp"
 """What is advised where nothing better is known: torch's own choice of a kernel."""
-MARGIN = 0.01
-MOST_NOISE = 0.05
-"""Both as in scripts.bench.stats, which a build cannot import."""
+UNSETTLED = f"fewer than {LEAST_ROUNDS} rounds, or against q or the clock"
 _OPPOSITE: dict[VerdictName, VerdictName] = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One time over another, with its 95 % interval; below one is faster."""
+    """One time over another, with its 95 % interval; below one is faster.
+
+    Of a whole, `unsettled` is the share of its time in parts that settle nothing, from 0 to 1.
+    """
 
     value: float
     low: float
     high: float
     verdict: VerdictName
+    unsettled: float = 0
 
     def inverse(self) -> "Ratio":
         """The other time over this one."""
         verdict = _OPPOSITE.get(self.verdict, self.verdict)
-        return Ratio(1 / self.value, _over_one(self.high), _over_one(self.low), verdict)
+        low, high = _over_one(self.high), _over_one(self.low)
+        return Ratio(1 / self.value, low, high, verdict, self.unsettled)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What one part of a whole says of an option: `found`, from so many `rounds`.
+
+    `time_ns` is what the part takes with the other option, `again` sdp against itself.
+    """
+
+    time_ns: float
+    rounds: int
+    found: Comparison
+    again: Comparison | None
+
+    @property
+    def settles(self) -> bool:
+        """Whether nothing but its interval leaves the part's verdict open.
+
+        Too few rounds do, too, and q or the GPU's clock that spoke against what the interval says.
+        """
+        if self.rounds < LEAST_ROUNDS:
+            return False
+        margin = _margin(() if self.again is None else self.again.ci)
+        by_interval = _verdict(*self.found.ci, margin)
+        return self.found.verdict != "INCONCLUSIVE" or by_interval == "INCONCLUSIVE"
 
 
 @dataclass(frozen=True)
@@ -72,6 +103,8 @@ def advised(evidence: Evidence) -> Advice:
         return Advice(evidence, option, True, "FASTER than sdp", next_best)
     if open_ones:
         why = f"INCONCLUSIVE against sdp: {', '.join(open_ones)}"
+        if (most := max(ratios[name].unsettled for name in open_ones)) > MARGIN:
+            why += f"; {most:.0%} of the step is in calls that settle nothing ({UNSETTLED})"
         return Advice(evidence, option, False, why, next_best)
     return Advice(evidence, option, True, "nothing is FASTER than sdp", next_best)
 
@@ -79,33 +112,49 @@ def advised(evidence: Evidence) -> Advice:
 def against_sdp(evidence: Evidence) -> dict[Optimization, Ratio]:
     """Return each option's time over sdp's, of those that were compared with it in every part."""
     named = dict.fromkeys(name for part in evidence.parts for name in part.found)
-    again = [(part.weight(DEFAULT), part.again) for part in evidence.parts if part.again]
     return {
-        name: combined([(part.weight(DEFAULT), part.found[name]) for part in evidence.parts], again)
+        name: combined([weighed(part, name, DEFAULT, part.found[name]) for part in evidence.parts])
         for name in named
         if all(name in part.found for part in evidence.parts)
     }
 
 
-def combined(
-    parts: Sequence[tuple[float, Comparison]], again: Sequence[tuple[float, Comparison]] = ()
-) -> Ratio:
+def weighed(part: Part, option: Optimization, other: Optimization, found: Comparison) -> Weighed:
+    """What a part says of an option against another, by their comparison."""
+    rounds = min(len(part.samples(option)), len(part.samples(other)))
+    return Weighed(part.weight(other), rounds, found, part.again)
+
+
+def combined(parts: Sequence[Weighed]) -> Ratio:
     """The ratio of a whole, from its parts' ratios and what time each takes under a.
 
     Their weighted mean is the ratio of the sums. The means of the intervals' ends are taken for the
     whole's interval, as if all parts erred the same way: that is wide rather than narrow. One part
-    keeps its verdict; for several the margin is that of a single case, `again` being the noise, sdp
-    against itself.
+    keeps its verdict; for several the margin is that of a single case. The whole is INCONCLUSIVE if
+    the parts that settle nothing take more of its time than the margin.
     """
-    value = _mean((weight, found.ratio) for weight, found in parts)
-    low, high = _ends(parts)
+    value = _mean((part.time_ns, part.found.ratio) for part in parts)
+    low, high = _ends([(part.time_ns, part.found) for part in parts])
     if len(parts) == 1:
-        return Ratio(value, low, high, parts[0][1].verdict)
-    margin = 1 + MARGIN
-    if again:
-        lowest, highest = _ends(again)
-        margin = max(margin, _over_one(lowest), highest)
-    return Ratio(value, low, high, _verdict(low, high, margin))
+        return Ratio(value, low, high, parts[0].found.verdict)
+    again = [(part.time_ns, part.again) for part in parts if part.again]
+    margin = _margin(_ends(again) if again else ())
+    unsettled = _unsettled(parts)
+    word = _verdict(low, high, margin) if unsettled <= MARGIN else "INCONCLUSIVE"
+    return Ratio(value, low, high, word, unsettled)
+
+
+def _unsettled(parts: Sequence[Weighed]) -> float:
+    """The share of the time in parts that settle nothing, with the option where it is larger."""
+    mine = [part.time_ns * part.found.ratio for part in parts]
+    theirs = [part.time_ns for part in parts]
+    is_open = [not part.settles for part in parts]
+    return max(fsum(compress(times, is_open)) / fsum(times) for times in (mine, theirs))
+
+
+def _margin(again: Sequence[float]) -> float:
+    """The margin as a ratio: 1 %, or how far the interval of sdp against itself reaches."""
+    return max([1 + MARGIN, *again, *map(_over_one, again)])
 
 
 def _verdict(low: float, high: float, margin: float) -> VerdictName:
@@ -117,8 +166,9 @@ def _verdict(low: float, high: float, margin: float) -> VerdictName:
     return "SAME" if inside and margin <= 1 + MOST_NOISE else "INCONCLUSIVE"
 
 
-def _ends(parts: Sequence[tuple[float, Comparison]]) -> tuple[float, float]:
-    low, high = (_mean((weight, found.ci[end]) for weight, found in parts) for end in (0, 1))
+def _ends(weighted: Sequence[tuple[float, Comparison]]) -> tuple[float, float]:
+    """The weighted means of both ends of the intervals."""
+    low, high = (_mean((weight, found.ci[end]) for weight, found in weighted) for end in (0, 1))
     return low, high
 
 

@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 from scripts.bench.probe import shapes
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.workspace.model import Optimization
 
-AGAIN = "@again"
 WHOLE = ("unet", "image", "vae")
 """Suites whose cases are all of a workload by themselves."""
 SUITES = ("unet", "image", "attn")

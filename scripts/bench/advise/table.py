@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scripts.bench import stats
-from scripts.bench.advise.advice import DEFAULT, Advice, Ratio, against_sdp, combined
+from scripts.bench.advise.advice import DEFAULT, Advice, Ratio, against_sdp, combined, weighed
 from scripts.bench.advise.evidence import BACKENDS, Evidence, Part, Setting
 from scripts.build.launch import FLAGS
 from scripts.workspace.model import Optimization
@@ -70,9 +70,8 @@ def against(evidence: Evidence, option: Optimization, other: Optimization) -> Ra
     if any(len(p.samples(option)) != len(p.samples(other)) for p in evidence.parts):
         return None
     found = stats.judge([_difference(part, option, other) for part in evidence.parts])
-    weights = [part.weight(other) for part in evidence.parts]
-    again = [(part.weight(DEFAULT), part.again) for part in evidence.parts if part.again]
-    return combined(list(zip(weights, found, strict=True)), again)
+    parts = zip(evidence.parts, found, strict=True)
+    return combined([weighed(part, option, other, each) for part, each in parts])
 
 
 def _difference(part: Part, option: Optimization, other: Optimization) -> stats.Difference:

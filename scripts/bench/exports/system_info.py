@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from scripts.bench.exports.figures import Figures, figures, one_line, whole
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Run
 
 HEAD = (
@@ -29,7 +30,6 @@ HEAD = (
 )
 BATCHES = (1, 2, 4, 8, 16)
 NO_RESULT = "error"
-AGAIN = "@again"
 
 
 def text(run: Run) -> str:

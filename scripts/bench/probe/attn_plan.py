@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
+from . import rounds
 from .shapes import TEXT_TOKENS, Shape, scale, unet, vae
 
 SizeName = Literal["quick", "default", "full"]
 Device = Literal["cpu", "cuda"]
 
 REFERENCE = "sdp"
-AGAIN = "sdp@again"
+AGAIN = f"sdp{rounds.AGAIN}"
 """The reference once more, in every round: how far two runs of the same thing seem apart."""
 
 WEBUI = (

@@ -21,7 +21,8 @@ from .attn_plan import Device
 from .backends import BACKENDS, Backend
 from .paced import Pace
 from .records import Emitter, progress
-from .schedule import AGAIN, Schedule
+from .rounds import AGAIN
+from .schedule import Schedule
 from .workloads import SuiteName, Workload, chosen
 
 if TYPE_CHECKING:  # they import diffusers, which may not be there

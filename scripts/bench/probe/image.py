@@ -18,10 +18,10 @@ from . import rounds
 from .attn_plan import Device
 from .image_plan import LADDER, STRETCH, Pictures, SizeName, drawn, first_of, planned, shares
 from .records import Emitter, progress
+from .rounds import AGAIN
 from .webui import TITLES, Api, Refused, dtype_of, on_gpu
 from .webui_memory import Reserved, Resident, Unknown, memory_of
 
-AGAIN = "@again"
 WARM_UP = 1.5
 """A timed picture with its warm-up of one step, which takes half as long at most."""
 DTYPE_NOTE = (

@@ -9,6 +9,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from functools import cache
 
+AGAIN = "@again"
+"""Ends the name of the reference's second run in a round: the A/A pair."""
 HALF_WIDTH = 0.005
 WARM_MEDIANS = 5
 WARM_TOLERANCE = 0.01

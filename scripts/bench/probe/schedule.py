@@ -10,9 +10,7 @@ from typing import Any
 
 from . import nvml, rounds
 from .paced import Pace
-
-AGAIN = "@again"
-"""Ends the name of the reference's second run in every round: the A/A pair."""
+from .rounds import AGAIN
 
 Sample = Callable[[], tuple[int, int]]
 Emit = Callable[[str, Mapping[str, Any]], None]

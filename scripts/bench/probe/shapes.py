@@ -110,5 +110,7 @@ def scale(shape: Shape, max_scores: int) -> Shape:
         name, what = f"{shape.name}-n{n}", f"n {shape.n} -> {n}; m and d are the VAE's"
     else:
         name = f"{shape.name}-b{b}h{h}"
-        what = f"b {shape.b} -> {b}, h {shape.h} -> {h}; n, m and d are the UNet's"
+        sizes = {"b": (shape.b, b), "h": (shape.h, h)}
+        halved = [f"{of} {old} -> {new}" for of, (old, new) in sizes.items() if old != new]
+        what = f"{', '.join(halved)}; n, m and d are the UNet's"
     return replace(shape, name=name, b=b, h=h, n=n, scaled=what)

@@ -36,7 +36,6 @@ def _seen(before: Run, after: Run) -> Iterator[str]:
         "driver": tuple(run.gpu and run.gpu.driver for run in (before, after)),
         "kernel": (before.host.kernel, after.host.kernel),
         "governor": (before.host.governor, after.host.governor),
-        "measured": (f"in the {before.ran_in}", f"in the {after.ran_in}"),
     }
     for name, (old, new) in pairs.items():
         if old != new:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from scripts.bench.compare import AGAIN
+from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Run
 from scripts.bench.tracking.causes import because
 from scripts.bench.tracking.detection import Point, change_points
@@ -58,7 +58,7 @@ def series(runs: Sequence[Run]) -> list[Series]:
         for case in run.cases:
             if case.status == "ok" and not case.id.endswith(AGAIN):
                 time = statistics.median(case.samples_ns)
-                found.setdefault((case.id, *_machine(run)), []).append((run, case.suite, time))
+                found.setdefault((case.id, *machine(run)), []).append((run, case.suite, time))
     return [
         Series(
             case=key[0],
@@ -70,10 +70,13 @@ def series(runs: Sequence[Run]) -> list[Series]:
     ]
 
 
-def _machine(run: Run) -> tuple[str, ...]:
-    """What stays the same in a series. A driver may move: it is a cause, not another machine."""
-    gpu = (run.gpu.name, run.gpu.mig, run.gpu.power_limit) if run.gpu else ()
-    return (run.ran_in, run.host.cpu, str(run.host.cores), *(str(part) for part in gpu))
+def machine(run: Run) -> tuple[str, ...]:
+    """What stays the same in a series, in words, and first where it ran.
+
+    A driver may move: it is a cause, not another machine.
+    """
+    gpu = (run.gpu.name, f"MIG {run.gpu.mig}", str(run.gpu.power_limit)) if run.gpu else ()
+    return (f"in the {run.ran_in}", run.host.cpu, f"{run.host.cores} cores", *gpu)
 
 
 def changes(

@@ -1,16 +1,17 @@
 """The gate: a new run against the baselines of its device, and whether a second session agrees."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from scripts.bench.compare import AGAIN, Change, Compared, compared, obstacles
-from scripts.bench.schema import Run
+from scripts.bench.compare import Change, Compared, compared, obstacles
+from scripts.bench.probe.rounds import AGAIN
+from scripts.bench.schema import Place, Run
 from scripts.bench.tracking import locks
 from scripts.bench.tracking.causes import because
 from scripts.bench.tracking.locks import Webui
-from scripts.bench.tracking.store import Device
+from scripts.bench.tracking.store import Baselines, Device
 from scripts.workspace.errors import BadInput, Failure, Inconclusive
 from scripts.workspace.model import MeasuredSuite
 from scripts.workspace.paths import ROOT, shown
@@ -27,39 +28,47 @@ Raises a Failure where that session cannot be held.
 
 @dataclass(frozen=True)
 class Plan:
-    """What is held against what: the baseline run of each chosen suite, all of one place."""
+    """What is held against what: the baseline run of each chosen suite in one place."""
 
     device: Device
+    where: Place
     baselines: dict[MeasuredSuite, Run]
 
-    @property
-    def where(self) -> str:
-        """Where the baselines were measured: `image` or `host`."""
-        return next(iter(self.baselines.values())).ran_in
 
-
-def plan(device: Device, suites: Sequence[str] = ()) -> Plan:
+def plan(device: Device, suites: Sequence[str] = (), where: Place | None = None) -> Plan:
     """The baselines of these suites on a device; of all that have one, where none is named.
 
-    Raises BadInput for a suite without baseline, for baselines of two places, and for a device
-    without any.
+    Without a place it is the image, or the host where that alone has them. Raises BadInput for a
+    suite without baseline there, and for a device without any.
     """
     known = device.baseline
-    how = f"./nox -s bench -- --suite {','.join(suites) or 'attn'} --record"
-    if not known:
-        raise BadInput(f"{device.name} has no baseline.", hint=f"Record one here: {how}")
-    if missing := [name for name in suites if name not in known]:
+    having = [place for place, each in known.items() if each and set(suites) <= set(each)]
+    place = where or (having or ["image"])[0]
+    mine = known[place]
+    missing = [name for name in suites if name not in mine]
+    if missing or not mine:
+        of = f" of {', '.join(missing)}" if missing else ""
         raise BadInput(
-            f"{device.name} has no baseline of {', '.join(missing)}; it has of {', '.join(known)}.",
-            hint=f"Record one here: {how}",
+            f"{device.name} has no baseline{of} in the {place}; {_has(known)}.",
+            hint=f"Record one here: ./nox -s bench -- {'--in host ' if place == 'host' else ''}"
+            f"--suite {','.join(suites) or 'attn'} --record",
         )
     runs = {
-        name: device.run(run_id) for name, run_id in known.items() if name in suites or not suites
+        name: device.run(run_id) for name, run_id in mine.items() if name in suites or not suites
     }
-    if len({run.ran_in for run in runs.values()}) > 1:
-        places = ", ".join(f"{name} in the {run.ran_in}" for name, run in runs.items())
-        raise BadInput(f"the baselines are of two places: {places}.", hint="Name one: --suite NAME")
-    return Plan(device, runs)
+    for name, run in runs.items():
+        if run.ran_in != place:
+            raise BadInput(
+                f"{shown(device.baselines)}: the baseline of {name} was measured in the "
+                f"{run.ran_in}, and stands with those of the {place}.",
+                hint="Those of the host stand below a line [host], those of the image above it.",
+            )
+    return Plan(device, place, runs)
+
+
+def _has(known: Mapping[Place, Baselines]) -> str:
+    found = [f"of {', '.join(suites)} in the {place}" for place, suites in known.items() if suites]
+    return f"it has {' and '.join(found)}" if found else "it has none"
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,11 @@ def confirm(held: Sequence[Held], interleave: Interleave, root: Path = ROOT) -> 
             try:
                 found = interleave(*both_locks(each, suite, root), frozenset(first))
             except Failure as failure:
-                undecided += [f"{case}: {failure.message}" for case in first]
+                undecided += [
+                    f"{case}: {change.found.ratio:.3f} times as long in a run of its own; "
+                    f"{failure.message}"
+                    for case, change in first.items()
+                ]
                 continue
             again = {change.found.b: change.found for change in found.changes}
             reasons = because(each.before, each.after, suite, root)

@@ -9,7 +9,7 @@ from scripts.bench.schema import Run
 from scripts.bench.stats import LEAST_ROUNDS
 from scripts.bench.tracking import changes
 from scripts.bench.tracking.detection import change_points
-from scripts.bench.tracking.store import BENCHMARKS, Device, baseline_text, device_of
+from scripts.bench.tracking.store import BENCHMARKS, Device, baseline_text, device_of, is_glance
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import write_all
 from scripts.workspace.model import MeasuredSuite
@@ -18,7 +18,7 @@ from scripts.workspace.paths import ROOT, shown
 
 def refuse(run: Run) -> None:
     """Raise BadInput for a run that is no record: a glance, or one that timed nothing."""
-    if "--quick" in run.argv:
+    if is_glance(run):
         raise BadInput(
             f"the run {run.run_id} was a glance (--quick): others cannot be held against it.",
             hint="Measure without --quick, then record.",
@@ -37,7 +37,7 @@ def timed(run: Run, rounds: int = 1) -> set[str]:
 def record(
     run: Run, root: Path = BENCHMARKS, instead: Collection[MeasuredSuite] = ()
 ) -> tuple[Device, list[Path]]:
-    """Write the run, and make it the baseline of each of its suites that has none.
+    """Write the run, and make it the baseline of each of its suites that has none in its place.
 
     Of the suites `instead` it becomes the baseline in any case, and of one that it timed in so few
     rounds that nothing can follow from them, in none. Returns the device and the files
@@ -51,10 +51,11 @@ def record(
     if path.exists() and schema.load(path) != run:
         raise BadInput(f"{shown(path)} holds another run of that id.")
     baseline = device.baseline
+    mine = baseline[run.ran_in]
     suites = timed(run, LEAST_ROUNDS)
     for suite in get_args(MeasuredSuite):
-        if suite in suites and (suite in instead or suite not in baseline):
-            baseline[suite] = run.run_id
+        if suite in suites and (suite in instead or suite not in mine):
+            mine[suite] = run.run_id
     files = {path: schema.dumps(run), device.baselines: baseline_text(baseline)}
     return device, _written(files)
 

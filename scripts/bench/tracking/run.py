@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scripts.bench import table as results
-from scripts.bench.schema import Run
+from scripts.bench.schema import Place, Run
 from scripts.bench.stats import LEAST_ROUNDS
 from scripts.bench.tracking import HERE, changes, gate, record, table
 from scripts.bench.tracking.gate import Held, Interleave, Plan
@@ -15,6 +15,11 @@ from scripts.workspace.errors import BadInput, CheckFailed, Inconclusive
 from scripts.workspace.model import MeasuredSuite
 from scripts.workspace.paths import ROOT, shown
 
+ONLY_SUSPICIONS = (
+    "no lock describes a Python of the host, so no second session can be held with what it had: "
+    "against this baseline --gate finds suspicions (exit code 4), and confirms none (exit code 3)."
+)
+
 
 def keep(run: Run, instead: Sequence[MeasuredSuite] = ()) -> None:
     """Record a run, and say what to commit.
@@ -23,14 +28,18 @@ def keep(run: Run, instead: Sequence[MeasuredSuite] = ()) -> None:
     Failure where change points cannot be looked for; the run is recorded all the same.
     """
     device, written = record.record(run, BENCHMARKS, instead)
-    mine = [suite for suite, run_id in device.baseline.items() if run_id == run.run_id]
-    if few := sorted(record.timed(run) - set(device.baseline)):
+    known = device.baseline[run.ran_in]
+    mine = [suite for suite, run_id in known.items() if run_id == run.run_id]
+    if few := sorted(record.timed(run) - set(known)):
         say(
             f"bench: note: {', '.join(few)} ran fewer than {LEAST_ROUNDS} rounds, of which nothing "
             "follows: no baseline"
         )
     if mine:
-        say(f"bench: {run.run_id} is the baseline of {', '.join(mine)} on {device.name}")
+        where = f"{device.name}, in the {run.ran_in}"
+        say(f"bench: {run.run_id} is the baseline of {', '.join(mine)} on {where}")
+    if mine and run.lock_sha256 is None:
+        say(f"bench: note: {ONLY_SUSPICIONS}")
     _wrote(written)
     if run.git.dirty:
         say(
@@ -46,12 +55,25 @@ def _wrote(files: Iterable[Path]) -> None:
         say(f"bench: wrote {shown(path)}")
 
 
-def plan(suites: Sequence[str], run: Run | None = None) -> Plan:
-    """What a run is to be held against on this machine, or on that of a run that is there.
+def plan(suites: Sequence[str], where: Place | None = None) -> Plan:
+    """What a run on this machine is to be held against, by default where the baselines are of.
 
     Raises BadInput that names the devices with recorded runs where this is none of them.
     """
-    return gate.plan(named(device_of(run).name if run else HERE, BENCHMARKS), suites)
+    return gate.plan(named(HERE, BENCHMARKS), suites, where)
+
+
+def plan_of(run: Run, suites: Sequence[str]) -> Plan:
+    """What a stored run is to be held against: of its own suites, those that have a baseline.
+
+    Raises BadInput where none has one, for one of `suites` that has none, and as `plan`.
+    """
+    device = named(device_of(run).name, BENCHMARKS)
+    mine = list(dict.fromkeys(case.suite for case in run.cases))
+    known = [name for name in mine if name in device.baseline[run.ran_in]]
+    if not suites and known and (without := [name for name in mine if name not in known]):
+        say(f"bench: note: {', '.join(without)} of the run has no baseline, and is not judged")
+    return gate.plan(device, suites or known or mine, run.ran_in)
 
 
 def judge(plan: Plan, run: Run, seed: int, interleave: Interleave) -> None:
@@ -69,7 +91,9 @@ def judge(plan: Plan, run: Run, seed: int, interleave: Interleave) -> None:
         to.print(f"Baseline {each.before.run_id} of {', '.join(each.suites)}:")
         results.show_changes(each.found, to)
     if slower := [change for each in held for change in each.with_verdict("SLOWER")]:
-        say(f"bench: {len(slower)} cases look slower: a second session, both locks in turns")
+        locked = all(each.before.lock_sha256 and each.after.lock_sha256 for each in held)
+        then = ": a second session, both locks in turns" if locked else ""
+        say(f"bench: {len(slower)} cases look slower{then}")
         _second(gate.confirm(held, interleave, ROOT))
     if lost := [line for each in held for line in each.lost]:
         raise Inconclusive(f"the baseline timed these, and now they do not run:\n{_lines(lost)}")

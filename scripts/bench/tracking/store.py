@@ -1,7 +1,8 @@
 """Recorded runs and baselines: benchmarks/DEVICE/, one folder for each GPU or processor.
 
 A run is a file of its own, and each suite's baseline a line of its own, so that two branches which
-record runs merge.
+record runs merge. Image and host have baselines of their own: the image's stand first in the file,
+the host's in its table `host`.
 """
 
 import re
@@ -14,13 +15,16 @@ import tomli
 
 from scripts.bench import schema
 from scripts.bench.exports.figures import device as device_words
-from scripts.bench.schema import Run
+from scripts.bench.schema import Place, Run
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import MeasuredSuite
 from scripts.workspace.paths import ROOT, shown
 
 BENCHMARKS = ROOT / "benchmarks"
+HOST: Place = "host"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+Baselines = Mapping[MeasuredSuite, str]
+"""The id of each suite's baseline run."""
 _SUITES: Mapping[str, MeasuredSuite] = {name: name for name in get_args(MeasuredSuite)}
 
 
@@ -33,6 +37,11 @@ def slug(words: str) -> str:
 def slug_of(run: Run) -> str:
     """The name of the folder of a run's device."""
     return slug(device_words(run))
+
+
+def is_glance(run: Run) -> bool:
+    """Whether a run was to see that it works (--quick), and is no evidence of anything else."""
+    return "--quick" in run.argv
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Device:
 
     @property
     def baselines(self) -> Path:
-        """The file that names the baseline of each suite."""
+        """The file that names the baseline of each suite and place."""
         return self.folder / "baseline.toml"
 
     @property
@@ -78,17 +87,20 @@ class Device:
         return self.folder / "changes.json"
 
     @property
-    def baseline(self) -> dict[MeasuredSuite, str]:
-        """The id of each suite's baseline run. Raises BadInput where the file says what is none."""
+    def baseline(self) -> dict[Place, dict[MeasuredSuite, str]]:
+        """The baselines of each place. Raises BadInput where the file says what is none."""
         try:
             content = tomli.loads(self.baselines.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return {}
+            content = {}
         except (UnicodeDecodeError, tomli.TOMLDecodeError) as error:
             raise BadInput(
                 f"{shown(self.baselines)}: {error}.", hint="Each line is: SUITE = 'RUN_ID'"
             ) from None
-        return dict(self._baselines(content))
+        host = content.pop(HOST, {})
+        if not isinstance(host, dict):
+            raise BadInput(f"{shown(self.baselines)}: {HOST} is no table of suites.")
+        return {"image": dict(self._baselines(content)), "host": dict(self._baselines(host))}
 
     def _baselines(self, content: Mapping[str, object]) -> Iterator[tuple[MeasuredSuite, str]]:
         for name, run_id in content.items():
@@ -98,15 +110,17 @@ class Device:
             yield _SUITES[name], run_id
 
 
-def baseline_text(baseline: Mapping[MeasuredSuite, str]) -> str:
+def baseline_text(baseline: Mapping[Place, Baselines]) -> str:
     """The text of baseline.toml.
 
     An empty line stands between two suites: git merges changes of lines that do not touch.
     """
-    lines = [f'{suite} = "{run_id}"\n' for suite, run_id in sorted(baseline.items())]
-    return "# The run that others are held against; written by bench -- --record.\n\n" + "\n".join(
-        lines
+    image, host = (
+        [f'{suite} = "{run_id}"\n' for suite, run_id in sorted(baseline.get(place, {}).items())]
+        for place in get_args(Place)
     )
+    head = "# The run that others are held against; written by bench -- --record.\n"
+    return "\n".join([head, *image, *([f"[{HOST}]\n", *host] if host else [])])
 
 
 def devices(root: Path = BENCHMARKS) -> list[Device]:

@@ -1,5 +1,6 @@
 """The history of a device as a table for a person."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich import box
@@ -17,7 +18,15 @@ SHOWN = 40
 
 
 def show(series: Sequence[Series], changes: Sequence[Change], to: Console) -> None:
-    """Print each case's runs in short, then each change point with what differs there."""
+    """Print the runs of each case that has several, then each change point with what differs."""
+    several = [each for each in series if len(each.runs) > 1]
+    if several:
+        to.print(_runs(several, changes))
+    for line in lines(series, changes):
+        to.print(escape(line))
+
+
+def _runs(series: Sequence[Series], changes: Sequence[Change]) -> Table:
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     made.add_column("case", overflow="fold")
     for title in ("runs", "first ms", "last ms", "least ms", "most ms"):
@@ -36,13 +45,18 @@ def show(series: Sequence[Series], changes: Sequence[Change], to: Console) -> No
             trend(times[-SHOWN:]),
             str(counts.get(each.case, "-")),
         )
-    to.print(made)
-    for line in lines(series, changes):
-        to.print(escape(line))
+    return made
 
 
 def lines(series: Sequence[Series], changes: Sequence[Change]) -> Iterator[str]:
-    """Each change point with what differs there, or from how many runs on there may be some."""
+    """How many cases have no history, and each change point with what differs there.
+
+    Or from how many runs on there may be some.
+    """
+    once = Counter(each.suite for each in series if len(each.runs) == 1)
+    if once:
+        suites = ", ".join(f"{count} of {suite}" for suite, count in sorted(once.items()))
+        yield f"One run is no history: {suites} were timed in one run alone, and are left out."
     for change in changes:
         why = ", ".join(change.because) or "nothing that the runs tell of differs: the machine"
         yield (

@@ -12,7 +12,7 @@ from scripts.bench import schema, table
 from scripts.bench.compare import compared
 from scripts.workspace.errors import BadInput
 from tests.support.commands import command
-from tests.support.results import run_of
+from tests.support.results import IN_HOST, run_of
 
 GPU = schema.Gpu(
     name="NVIDIA H100",
@@ -90,6 +90,42 @@ def test_a_case_that_one_run_did_not_time_is_named_with_the_reason() -> None:
     )
 
 
+def test_many_cases_that_one_run_did_not_time_are_a_line_with_the_first_few() -> None:
+    lost = [case("sdp", id=f"attn/shape{number}/float32/sdp") for number in range(200)]
+    refused = case("V1", status="oom", reason="no memory: 8 GB", samples_ns=(), order=())
+    text = shown(run_of((case("sdp"), *lost, case("V1"))), run_of((case("sdp"), refused)))
+    assert (
+        "200 cases not in the run after: attn/shape0/float32/sdp, attn/shape1/float32/sdp, "
+        "attn/shape2/float32/sdp, ...\n" in text
+    )
+    assert "shape3" not in text
+    assert "attn/shape/float32/V1: oom in the run after: no memory: 8 GB\n" in text
+
+
+def test_reasons_that_differ_by_the_shape_alone_share_a_line() -> None:
+    said = "NotImplementedError: No operator found for `memory_efficient_attention_forward` with"
+    refused = [
+        case(
+            "xformers",
+            id=f"attn/shape{number}/float32/xformers",
+            status="unavailable",
+            reason=f"{said} inputs: query : shape=({number}, 4096, 2, 40)",
+            samples_ns=(),
+            order=(),
+        )
+        for number in range(9)
+    ]
+    runs = run_of((case("sdp"), *refused)), run_of((case("sdp"),))
+    (line,) = (line for line in shown(*runs).splitlines() if "unavailable" in line)
+    assert line.startswith("9 cases unavailable in the run before: NotImplementedError: No oper")
+
+
+def test_a_case_that_was_timed_once_is_called_so() -> None:
+    once = case("V1", samples_ns=(10**7,), order=(0,), reason="noisy: 1 of 30 rounds")
+    found = compared(run_of((case("sdp"), once)), run_of((case("sdp"), case("V1"))))
+    assert found.missing == ("attn/shape/float32/V1: timed once in the run before",)
+
+
 def test_another_kernel_is_told_beside_the_verdict() -> None:
     after = run_of((case("sdp", resolved_kernel="aten::_flash"),))
     (change,) = compared(run_of((case("sdp"),)), after).changes
@@ -116,6 +152,14 @@ def test_runs_of_different_machines_are_refused_with_the_difference(
     other = before.host.model_copy(update=host)
     with pytest.raises(BadInput, match=reason):
         compared(before, before.model_copy(update={"host": other, "gpu": gpu}))
+
+
+def test_a_run_in_the_host_is_not_held_against_one_in_the_image() -> None:
+    image = run_of((case("sdp"),))
+    host = image.model_copy(update=IN_HOST)
+    with pytest.raises(BadInput, match="measured: in the image and in the host"):
+        compared(image, host)
+    assert verdicts(host, host) == {"sdp": "SAME"}
 
 
 def test_a_driver_of_the_same_branch_is_no_obstacle() -> None:

@@ -1,7 +1,10 @@
 """The probe's output as the engine hands it over: in pieces, with progress in between."""
 
+import os
+import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -40,6 +43,21 @@ def test_progress_goes_to_stderr_line_by_line(capsys: pytest.CaptureFixture[str]
 def test_a_line_that_is_no_record_is_a_fault(line: bytes) -> None:
     with pytest.raises(Failure, match="no record"):
         container.parse(line)
+
+
+def test_what_killed_runs_left_is_swept_and_what_others_use_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container, "BENCH", tmp_path)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    alive = [tmp_path / f".probe-{pid}-x" for pid in (os.getpid(), os.getppid(), 1)]
+    gone = [tmp_path / name for name in (f".probe-{ended.pid}-x", ".probe-abcdefgh")]
+    for folder in (*alive, *gone):
+        (folder / "probe").mkdir(parents=True)
+    with container.staged_probe() as mine:
+        assert {*tmp_path.iterdir()} == {*alive, mine}
+    assert {*tmp_path.iterdir()} == {*alive}
 
 
 def test_the_staged_probe_is_whole_and_readable_by_all() -> None:

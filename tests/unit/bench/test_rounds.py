@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.bench.probe import rounds
+from scripts.workspace.paths import ROOT
 
 names = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=9, unique=True)
 
@@ -107,3 +108,10 @@ def test_short_calls_are_timed_in_groups() -> None:
     assert rounds.calls_per_sample(300e6) == 1
     assert rounds.calls_per_sample(50e3) == 100
     assert rounds.calls_per_sample(1) == 200
+
+
+def test_the_name_of_the_second_run_is_written_in_one_place() -> None:
+    """Probe and host, which run in two Pythons, both take it from here."""
+    sources = (ROOT / "scripts").rglob("*.py")
+    literal = f'"{rounds.AGAIN}"'
+    assert [path.name for path in sources if literal in path.read_text()] == ["rounds.py"]

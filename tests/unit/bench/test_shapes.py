@@ -71,6 +71,9 @@ def test_scaling_keeps_tokens_and_head_dim_and_says_what_it_did(
     same = (scaled.b, scaled.h) == (shape.b, shape.h)
     assert (scaled.scaled is None) == same
     assert (scaled.name == shape.name) == same
+    for name in ("b", "h"):
+        was, now = getattr(shape, name), getattr(scaled, name)
+        assert (f"{name} {was} -> {now}" in (scaled.scaled or "")) == (was != now)
 
 
 @given(st.sampled_from([512, 768, 1024]), st.integers(1, 2**29))

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import plotly.graph_objects as go
@@ -18,7 +18,7 @@ from scripts.report.page import page
 from scripts.report.sources import Sources, Taken, read
 from scripts.workspace.cli import options
 from tests.support.reports import BUMPED_AT, CEILINGS, SLOWEST, TOKENS, folders, gpu_run
-from tests.support.results import case_of, run_of
+from tests.support.results import IN_HOST, case_of, run_of
 from tests.unit.report.test_sources import EMPTY
 
 
@@ -63,7 +63,7 @@ def test_a_section_without_data_names_a_command_that_exists() -> None:
 def test_bars_have_the_medians_and_intervals_of_the_bench(sources: Sources) -> None:
     chart = only(comparison.section(sources))
     # The longest call comes first.
-    assert chart.views[0].label == f"sd15-512-self-{TOKENS[-1]} float16"
+    assert chart.views[0].label == f"sd15-512-self-{TOKENS[-1]} float16 (local)"
     newest = sources.runs["NVIDIA Madeup 9000"][-1].run
     case = next(case for case in newest.cases if case.id == SLOWEST)
     median = stats.median(case.samples_ns)
@@ -109,11 +109,98 @@ def test_a_commit_with_changes_is_called_so() -> None:
 
 
 def test_the_newest_run_that_has_a_shape_is_shown() -> None:
-    first = run_of((case_of("attn/s/float16/sdp", 10**6, 10**6),))
+    first = run_of((case_of("attn/s/float16/sdp", 10**6, 10**6),), argv=())
     other = case_of("attn/t/float16/sdp", 10**6, 10**6, shape={"name": "another"})
-    glance = run_of((other,), run_id="later")
-    views = only(comparison.section(of_runs(first, glance))).views
+    views = only(comparison.section(of_runs(first, run_of((other,), argv=())))).views
     assert {view.label for view in views} == {"sd15-512-self-4096 float16", "another float16"}
+
+
+def after_a_record(*local: schema.Run) -> Sources:
+    """A recorded run, and newer ones of this machine alone."""
+    taken = (Taken(gpu_run(0), True), *(Taken(run, False) for run in local))
+    return Sources(**{**vars(EMPTY), "runs": {"a device": taken}})
+
+
+def first_of(section: Section) -> str:
+    """The run that a chart shows before a reader chooses another."""
+    return only(section).views[0].note.rpartition("Run ")[2].split()[0]
+
+
+NEWER = gpu_run(5)
+GLANCE = NEWER.model_copy(update={"argv": ("--quick",)})
+LESS = NEWER.model_copy(
+    update={"cases": tuple(case for case in NEWER.cases if "Doggettx" not in case.id)}
+)
+
+
+@pytest.mark.parametrize("section", [comparison.section, tokens.section])
+@pytest.mark.parametrize(
+    ("local", "speaks", "mark"),
+    [
+        (NEWER, NEWER, " (local)"),
+        (GLANCE, gpu_run(0), " (a glance, local)"),
+        (LESS, gpu_run(0), " (local)"),
+    ],
+)
+def test_a_local_run_speaks_for_a_shape_if_it_is_no_glance_and_timed_as_much(
+    section: Callable[[Sources], Section], local: schema.Run, speaks: schema.Run, mark: str
+) -> None:
+    made = section(after_a_record(local))
+    assert first_of(made) == speaks.run_id
+    marked = [view for view in only(made).views if view.label.endswith(mark)]
+    assert marked
+    assert all(local.run_id in view.note for view in marked)
+
+
+def test_a_glance_is_shown_where_there_is_nothing_else_and_is_called_one() -> None:
+    alone = Sources(**{**vars(EMPTY), "runs": {"a device": (Taken(GLANCE, False),)}})
+    label = only(comparison.section(alone)).views[0].label
+    assert label == "sd15-512-self-4096 float16 (a glance, local)"
+
+
+def test_what_stands_aside_is_in_no_figure_of_the_head() -> None:
+    recorded, both = (page(after_a_record(*local)).facts[0] for local in ((), (GLANCE,)))
+    assert recorded.label.partition(";")[2] == both.label.partition(";")[2]
+
+
+def test_a_run_in_the_host_does_not_stand_for_one_in_the_image() -> None:
+    host = NEWER.model_copy(update=IN_HOST)
+    for section in (comparison.section, tokens.section):
+        labels = [view.label for view in only(section(of_runs(gpu_run(0), host))).views]
+        assert any(label.endswith("(in the image)") for label in labels)
+        assert any(label.endswith("(in the host)") for label in labels)
+
+
+@pytest.mark.parametrize("argv", [(), ("--quick",)])
+def test_a_local_run_of_another_place_stands_aside_of_a_record(argv: tuple[str, ...]) -> None:
+    slow = gpu_run(5, slower=9.0).model_copy(update={**IN_HOST, "argv": argv})
+    for section in (comparison.section, tokens.section):
+        assert first_of(section(after_a_record(slow))) == gpu_run(0).run_id
+    recorded, both = (page(after_a_record(*local)).facts[0] for local in ((), (slow,)))
+    assert recorded.label.partition(";")[2] == both.label.partition(";")[2]
+
+
+def test_a_glance_at_what_no_record_has_is_not_counted_where_there_are_records() -> None:
+    case = case_of("attn/t/float16/sdp", 10**6, 10**6, shape={"name": "a small one"})
+    other = case.model_copy(update={"id": "attn/t/float16/V1"})
+    found = stats.compare(stats.pairs_of({c.id: (10**6, 2) for c in (case, other)}, case.id, None))
+    glance = GLANCE.model_copy(update={"cases": (case, other), "compare": tuple(found)})
+    chart = only(comparison.section(after_a_record(glance)))
+    assert chart.views[-1].label == "a small one float16 (a glance, local)"
+    recorded, both = (page(after_a_record(*local)).facts[0] for local in ((), (glance,)))
+    assert recorded.label.partition(";")[2] == both.label.partition(";")[2]
+
+
+def test_no_line_of_the_history_joins_image_and_host() -> None:
+    host = [gpu_run(place).model_copy(update=IN_HOST) for place in (1, 3, 5)]
+    chart = only(history.section(of_runs(gpu_run(0), gpu_run(2), *host)))
+    assert len(chart.views) == 2 * len(TOKENS)
+    assert "in the image" in chart.views[0].label, "what was measured first"
+    for view in chart.views:
+        place, count = ("in the image", 2) if "image" in view.label else ("in the host", 3)
+        assert view.label.endswith(f"({place})")
+        assert all(len(trace["x"]) == count for trace in view.figure["data"])
+    assert {row["ran_in"] for row in chart.table.records()} == {"image", "host"}
 
 
 def test_a_single_sample_has_a_bar_and_no_interval() -> None:
@@ -127,7 +214,7 @@ def test_a_single_sample_has_a_bar_and_no_interval() -> None:
 def test_speed_is_operations_over_the_median_and_leaves_out_repeats(sources: Sources) -> None:
     chart = only(tokens.section(sources))
     [view] = chart.views
-    assert view.label == "sd15 self-attention, float16"
+    assert view.label == "sd15 self-attention, float16 (local)"
     assert set(named(view.figure)) == {"sdp", "xformers", "Doggettx"}
     sdp = named(view.figure)["sdp"]
     assert sdp["x"] == list(TOKENS)
@@ -157,7 +244,9 @@ def test_the_roof_bends_where_both_ceilings_meet(sources: Sources) -> None:
 
 def test_the_newest_rooflines_are_drawn(sources: Sources) -> None:
     views = only(roofline.section(sources)).views
-    assert [view.label[:10] for view in views] == [f"2026-01-0{day}" for day in (7, 6, 5, 4)]
+    days = [f"2026-01-0{day}" for day in (6, 5, 4, 7)]
+    assert [view.label[:10] for view in views] == days, "recorded ones first"
+    assert views[-1].label.endswith("(local)")
 
 
 def test_ceilings_that_are_none_draw_no_roof() -> None:

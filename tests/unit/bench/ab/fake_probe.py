@@ -13,7 +13,8 @@ from pathlib import Path
 
 from scripts.bench.probe.paced import Pace
 from scripts.bench.probe.records import Emitter
-from scripts.bench.probe.schedule import AGAIN, Schedule, run
+from scripts.bench.probe.rounds import AGAIN
+from scripts.bench.probe.schedule import Schedule, run
 
 HOST = {"cpu": "a CPU", "cores": 2, "governor": None, "kernel": "6.1", "cgroup": None}
 SW = {"torch": "2.1.2", "cuda": None, "cudnn": None, "xformers": None, "python": "3.11.7"}

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from scripts.bench import stats
 from scripts.bench.advise import advice
-from scripts.bench.advise.advice import Advice, Ratio, advised, combined
+from scripts.bench.advise.advice import Advice, Ratio, Weighed, advised, combined
 from scripts.bench.advise.evidence import BACKENDS, Evidence, gathered
 from scripts.bench.probe import shapes
-from scripts.bench.schema import Run
+from scripts.bench.schema import Comparison, Run
 from tests.support import results
-from tests.support.advice import calls_run, comparison, gpu, measured, software, step_run
+from tests.support.advice import ROUNDS, calls_run, comparison, gpu, measured, software, step_run
 
 GOOD = {"sdp": 1.0, "xformers": 0.9, "sdp-no-mem": 0.95, "naive": 1.4}
 CALLS = [call.name for call in shapes.unet("sd15", 512)]
@@ -162,12 +162,54 @@ def test_a_whole_of_equal_parts_has_the_verdict_of_one(
     margin = stats.margin_with_floor(floor)
     assume(all(abs(abs(end) - margin) > 1e-9 for end in logs))
     single = stats.verdict(stats.Estimate(*logs), margin, q=0.0)
-    part = (1.0, comparison(value, low, high))
-    assert combined([part] * copies, [(1.0, again)] * copies).verdict == single
+    part = Weighed(1.0, ROUNDS, comparison(value, low, high, single), again)
+    assert combined([part] * copies).verdict == single
 
 
-def test_margins_are_those_of_single_cases() -> None:
-    assert (advice.MARGIN, advice.MOST_NOISE) == (stats.MARGIN, stats.MOST_NOISE)
+FAST = comparison(0.8, 0.79, 0.81, "FASTER")
+DOUBTED = comparison(0.8, 0.79, 0.81, "INCONCLUSIVE")
+
+
+def whole(*parts: tuple[float, int, Comparison]) -> Ratio:
+    return combined([Weighed(time, rounds, found, None) for time, rounds, found in parts])
+
+
+@given(st.integers(0, stats.LEAST_ROUNDS - 1), st.floats(0.02, 1), st.sampled_from([FAST, DOUBTED]))
+def test_calls_of_too_few_rounds_make_no_step_that_is_decided(
+    rounds: int, share: float, found: Comparison
+) -> None:
+    step = whole((share, rounds, found), (1 - share, ROUNDS, FAST))
+    assert step.verdict == "INCONCLUSIVE"
+    assert step.unsettled == pytest.approx(share)
+
+
+def test_what_q_or_the_clock_took_from_a_call_its_step_does_not_get_back() -> None:
+    assert whole((0.5, ROUNDS, FAST), (0.5, ROUNDS, FAST)).verdict == "FASTER"
+    assert whole((0.5, ROUNDS, FAST), (0.5, ROUNDS, DOUBTED)).verdict == "INCONCLUSIVE"
+
+
+def test_a_call_whose_interval_alone_is_wide_leaves_its_step_to_the_intervals() -> None:
+    wide = comparison(1.0, 0.97, 1.03, "INCONCLUSIVE")
+    assert whole((0.9, ROUNDS, FAST), (0.1, ROUNDS, wide)).verdict == "FASTER"
+    assert whole((0.1, ROUNDS, FAST), (0.9, ROUNDS, wide)).verdict == "INCONCLUSIVE"
+
+
+def test_a_call_below_the_margin_of_its_step_with_either_option_cannot_turn_it() -> None:
+    slow = comparison(3.0, 2.9, 3.1, "INCONCLUSIVE")
+    assert whole((0.995, ROUNDS, FAST), (0.005, 2, FAST)).verdict == "FASTER"
+    assert whole((0.995, ROUNDS, FAST), (0.005, 2, slow)).verdict == "INCONCLUSIVE"
+
+
+def test_calls_that_were_all_timed_twice_give_the_default_and_say_why() -> None:
+    run = calls_run({"": GOOD})
+    cut = [
+        case.model_copy(update={"samples_ns": case.samples_ns[:2], "order": case.order[:2]})
+        for case in run.cases
+    ]
+    open_ones = [each.model_copy(update={"verdict": "INCONCLUSIVE"}) for each in run.compare]
+    found = only(run.model_copy(update={"cases": tuple(cut), "compare": tuple(open_ones)}))
+    assert (found.option, found.decided) == ("sdp", False)
+    assert "100% of the step is in calls that settle nothing (fewer than 6 rounds" in found.why
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=3, max_size=3))

@@ -4,6 +4,7 @@ Where the points are is Otava's word, and tests/registry/test_history.py has it;
 given.
 """
 
+import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from scripts.bench import schema
 from scripts.bench.tracking import changes, detection, record, table
@@ -154,6 +156,27 @@ def test_the_history_names_each_change_and_what_differs_there(tmp_path: Path) ->
     ]
     (line,) = table.lines(series(runs[:2]), [])
     assert f"from {LEAST_POINTS} runs" in line
+
+
+def printed(*runs: schema.Run) -> str:
+    out = io.StringIO()
+    table.show(series(runs), [], Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_one_run_is_no_history_and_is_told_in_a_line() -> None:
+    text = printed(timed_run(0, {SDP: 10, V1: 30, UNET: 200}))
+    assert "One run is no history: 2 of attn, 1 of unet were timed in one run alone" in text
+    assert not set(table.BARS) & set(text)
+    assert len(text.splitlines()) == 2
+
+
+def test_a_case_of_two_runs_has_its_line_and_those_of_one_run_are_counted() -> None:
+    text = printed(timed_run(0, {SDP: 10, V1: 30}), timed_run(1, {SDP: 10}))
+    assert SDP in text
+    assert V1 not in text
+    assert "1 of attn were timed in one run alone" in text
+    assert "One run is no history" not in printed(timed_run(0), timed_run(1))
 
 
 @given(st.lists(st.floats(1, 1e12), min_size=1, max_size=60))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench import __main__ as bench
-from scripts.bench import host, schema
+from scripts.bench import host, packages, schema
 from scripts.bench.options import parser
 from scripts.bench.tracking import machine, store
 from scripts.bench.tracking import run as tracking
@@ -17,6 +17,7 @@ from scripts.workspace.paths import ROOT
 from tests.support.commands import Done, command
 from tests.support.histories import NEW, OLD, SDP, V1, digest, lock_texts, timed_run
 from tests.support.repositories import commit, git
+from tests.support.results import IN_HOST
 
 
 class Clone:
@@ -95,7 +96,7 @@ def test_a_run_is_recorded_judged_replaced_and_shown(clone: Clone) -> None:
     done = clone.bench("--of", clone.stored(faster), "--gate")
     assert done.returncode == 0, done.stderr
     assert "Baseline run-00 of attn" in done.stdout
-    assert clone.device.baseline == {"attn": "run-03"}
+    assert clone.device.baseline["image"] == {"attn": "run-03"}
 
     lost = timed_run(2, {SDP: 20, V1: 30}, NEW, lock_sha256="5" * 64)
     done = clone.bench("--of", clone.stored(lost), "--gate")
@@ -163,7 +164,7 @@ def test_a_machine_without_baseline_is_told_which_have_one_before_it_measures(
 def test_a_gate_measures_the_suites_of_the_baseline_where_it_was_measured(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record(timed_run(ran_in="host", host=_this_host()), here)
+    record(timed_run(**IN_HOST, host=_this_host()), here)
 
     def interpreter(given: str | None) -> Path:
         raise BadInput(f"asked for {given}")
@@ -179,8 +180,36 @@ def test_a_baseline_of_the_image_is_not_measured_elsewhere(
 ) -> None:
     record(timed_run(host=_this_host()), here)
     monkeypatch.setattr(machine, "_gpu", lambda: None)
-    with pytest.raises(BadInput, match="measured in the image, and --in host is elsewhere"):
+    with pytest.raises(BadInput, match="no baseline in the host; it has of attn in the image"):
         bench_here("--gate", "--in", "host")
+
+
+def test_a_gate_asks_for_the_image_before_it_installs_packages(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def installed(*_: object) -> None:
+        raise AssertionError("packages were installed")
+
+    def built(profile: str) -> None:
+        raise BadInput(f"the image of {profile} is not built.")
+
+    record(timed_run(0, {"unet/x/float32/sdp": 200}, host=_this_host()), here)
+    monkeypatch.setattr(machine, "_gpu", lambda: None)
+    monkeypatch.setattr(packages, "installed", installed)
+    monkeypatch.setattr(bench, "built", built)
+    with pytest.raises(BadInput, match="the image of sandbox is not built"):
+        bench_here("--gate")
+
+
+def test_a_record_of_the_host_says_what_a_gate_will_find_by_it(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for changes, is_said in (({}, False), (IN_HOST, True)):
+        path = tmp_path / "run.json"
+        schema.save(timed_run(len(changes), **changes), path)
+        assert bench_here("--of", path, "--record") == 0
+        said = capsys.readouterr().err
+        assert ("--gate finds suspicions (exit code 4), and confirms none" in said) == is_said
 
 
 def _this_host() -> schema.Host:
@@ -203,4 +232,4 @@ def test_what_was_just_measured_is_recorded_and_what_is_faster_replaces_it(
     assert device.runs() == [before]
     assert bench_here("--gate") == 0
     assert device.runs() == [before, after]
-    assert device.baseline == {"attn": after.run_id}
+    assert device.baseline["image"] == {"attn": after.run_id}

@@ -17,7 +17,7 @@ from scripts.bench.tracking.locks import Webui
 from scripts.bench.tracking.record import record
 from scripts.workspace.errors import BadInput, CheckFailed, Failure, Inconclusive
 from tests.support.histories import NEW, OLD, SDP, V1, Checkout, digest, lock_texts, timed_run
-from tests.support.results import case_of
+from tests.support.results import IN_HOST, case_of
 
 UNET = "unet/x/float32/sdp"
 Asked = list[tuple[Webui, Webui, frozenset[str]]]
@@ -134,7 +134,7 @@ def test_what_the_second_session_does_not_find_passes_and_is_no_win(
     said = capsys.readouterr().err
     assert f"not confirmed: {SDP}: 1.1" in said
     assert "in turns with the old lock: SAME" in said
-    assert device.baseline == {"attn": old().run_id}
+    assert device.baseline["image"] == {"attn": old().run_id}
 
 
 def unconcluded(*_: Any) -> Compared:
@@ -166,10 +166,13 @@ def test_a_baseline_of_lockfiles_that_were_never_committed_cannot_be_measured_ag
         judge(checkout, before, new({SDP: 12, V1: 30}))
 
 
-def test_a_baseline_of_the_host_has_no_lock_to_measure_again(checkout: Checkout) -> None:
-    host: dict[str, Any] = {"ran_in": "host", "lock_sha256": None, "image_digest": None}
-    with pytest.raises(Inconclusive, match="in a Python of the host, which no lock describes"):
-        judge(checkout, old(**host), new({SDP: 12, V1: 30}, **host))
+def test_a_baseline_of_the_host_has_no_lock_to_measure_again(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Inconclusive, match="in a Python of the host, which no lock describes") as e:
+        judge(checkout, old(**IN_HOST), new({SDP: 12, V1: 30}, **IN_HOST))
+    assert f"{SDP}: 1.2" in e.value.message
+    assert capsys.readouterr().err.strip() == "bench: 1 cases look slower"
 
 
 def test_the_same_packages_cannot_be_slower_than_themselves_so_what_else_differs_is_named(
@@ -196,7 +199,7 @@ def test_a_win_is_recorded_as_the_baseline_of_the_suite_that_won(
 ) -> None:
     before, after = old({SDP: 10, UNET: 200}), new({SDP: 8, UNET: 200})
     device = judge(checkout, before, after)
-    assert device.baseline == {"attn": after.run_id, "unet": before.run_id}
+    assert device.baseline["image"] == {"attn": after.run_id, "unet": before.run_id}
     assert device.runs() == [before, after]
     said = capsys.readouterr().err
     assert f"1 cases of attn are faster than the baseline, {SDP} most: 0.8" in said
@@ -261,19 +264,55 @@ def test_suites_without_baseline_are_answered_with_those_that_have_one(
 ) -> None:
     device, _ = record(old(), checkout.benchmarks)
     assert list(gate.plan(device).baselines) == ["attn"]
-    with pytest.raises(BadInput, match="no baseline of unet; it has of attn") as raised:
+    with pytest.raises(
+        BadInput, match="no baseline of unet in the image; it has of attn in the image"
+    ) as raised:
         gate.plan(device, ["attn", "unet"])
     assert "--record" in raised.value.hint
     with pytest.raises(BadInput, match="none has no baseline"):
         gate.plan(store.Device(checkout.benchmarks / "none"))
 
 
-def test_baselines_of_two_places_are_not_measured_in_one_go(checkout: Checkout) -> None:
+def test_a_run_is_held_against_the_baseline_of_its_place(checkout: Checkout) -> None:
     record(old(), checkout.benchmarks)
-    device, _ = record(new({UNET: 200}, ran_in="host"), checkout.benchmarks)
-    with pytest.raises(BadInput, match="attn in the image, unet in the host"):
+    device, _ = record(new({SDP: 10, UNET: 200}, **IN_HOST), checkout.benchmarks)
+    image, host, only_there = (
+        gate.plan(device),
+        gate.plan(device, where="host"),
+        gate.plan(device, ["unet"]),
+    )
+    assert (image.where, {*image.baselines}) == ("image", {"attn"})
+    assert (host.where, {*host.baselines}) == ("host", {"attn", "unet"})
+    assert (only_there.where, {*only_there.baselines}) == ("host", {"unet"})
+    with pytest.raises(BadInput, match="no baseline of unet in the image") as raised:
+        gate.plan(device, ["unet"], "image")
+    assert "--in host" not in raised.value.hint
+
+
+def test_a_baseline_that_stands_with_those_of_another_place_is_refused(checkout: Checkout) -> None:
+    device, _ = record(old(**IN_HOST), checkout.benchmarks)
+    device.baselines.write_text(store.baseline_text({"image": device.baseline["host"]}))
+    with pytest.raises(BadInput, match="attn was measured in the host, and stands with") as raised:
         gate.plan(device)
-    assert gate.plan(device, ["unet"]).where == "host"
+    assert "[host]" in raised.value.hint
+
+
+def test_a_stored_run_is_judged_by_its_own_suites(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(old({SDP: 10, "image/x/float32/sdp": 300}), checkout.benchmarks)
+    plan = run.plan_of(new({SDP: 10, UNET: 200}), [])
+    assert list(plan.baselines) == ["attn"]
+    run.judge(plan, new({SDP: 10, UNET: 200}), 1, no_session)
+    assert "unet of the run has no baseline, and is not judged" in capsys.readouterr().err
+    with pytest.raises(BadInput, match="no baseline of unet in the image; it has of attn, image"):
+        run.plan_of(new({UNET: 200}), [])
+
+
+def test_a_stored_run_of_the_host_is_not_held_against_the_image(checkout: Checkout) -> None:
+    record(old(), checkout.benchmarks)
+    with pytest.raises(BadInput, match="no baseline of attn in the host; it has of attn in the im"):
+        run.plan_of(new(**IN_HOST), [])
 
 
 RATIOS = st.dictionaries(
@@ -322,7 +361,9 @@ def decide(
                 word = "passed"
             except CheckFailed:
                 word = "regression"
-        new_ones = (suite for suite, run_id in device.baseline.items() if run_id == after.run_id)
+        new_ones = (
+            suite for suite, run_id in device.baseline["image"].items() if run_id == after.run_id
+        )
         return word, frozenset(new_ones)
 
     return outcome

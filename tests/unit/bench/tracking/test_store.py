@@ -17,11 +17,15 @@ from scripts.bench.tracking import HERE, machine, store
 from scripts.bench.tracking.record import record
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import MeasuredSuite
+from scripts.workspace.paths import ROOT
 from tests.support.histories import SDP, timed_run
-from tests.support.results import case_of, runs
+from tests.support.results import IN_HOST, case_of, runs
 
-BASELINES: st.SearchStrategy[dict[MeasuredSuite, str]] = st.dictionaries(
+BY_SUITE: st.SearchStrategy[dict[MeasuredSuite, str]] = st.dictionaries(
     st.sampled_from(get_args(MeasuredSuite)), st.from_regex(store.RUN_ID, fullmatch=True)
+)
+BASELINES: st.SearchStrategy[dict[schema.Place, dict[MeasuredSuite, str]]] = st.fixed_dictionaries(
+    {"image": BY_SUITE, "host": BY_SUITE}
 )
 
 
@@ -60,24 +64,48 @@ def test_what_cannot_be_the_name_of_a_file_is_never_one(run: schema.Run) -> None
 
 
 @given(BASELINES)
-def test_baselines_are_read_as_they_were_written(baseline: dict[MeasuredSuite, str]) -> None:
+def test_baselines_are_read_as_they_were_written(
+    baseline: dict[schema.Place, dict[MeasuredSuite, str]],
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         device = store.Device(Path(folder))
         device.baselines.write_text(store.baseline_text(baseline))
         assert device.baseline == baseline
 
 
-def test_branches_that_move_the_baselines_of_two_suites_merge(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["image", "host"])
+def test_branches_that_move_the_baselines_of_two_suites_merge(
+    place: schema.Place, tmp_path: Path
+) -> None:
     base: dict[MeasuredSuite, str] = {"attn": "a", "unet": "u", "vae": "v"}
     sides = {"ours": {**base, "attn": "new"}, "base": base, "theirs": {**base, "unet": "new"}}
     for name, each in sides.items():
-        (tmp_path / name).write_text(store.baseline_text(each))
+        (tmp_path / name).write_text(store.baseline_text({place: each}))
     subprocess.run(["git", "merge-file", *sides], cwd=tmp_path, check=True)
     merged = (tmp_path / "ours").read_text()
-    assert merged == store.baseline_text({"attn": "new", "unet": "new", "vae": "v"})
+    assert merged == store.baseline_text({place: {"attn": "new", "unet": "new", "vae": "v"}})
 
 
-@pytest.mark.parametrize("text", ["attn = 1\n", 'atn = "run"\n', "attn = \n", "[attn]\n"])
+def test_a_file_of_before_places_is_of_the_image_and_written_as_it_was(tmp_path: Path) -> None:
+    path = next((ROOT / "benchmarks").glob("*/baseline.toml"))
+    device = store.Device(path.parent)
+    assert device.baseline["image"]
+    assert device.baseline["host"] == {}
+    assert store.baseline_text(device.baseline) == path.read_text()
+
+
+def test_image_and_host_have_baselines_of_their_own(tmp_path: Path) -> None:
+    device, _ = record(timed_run(1), tmp_path)
+    record(timed_run(2, **IN_HOST), tmp_path)
+    record(timed_run(3), tmp_path)
+    assert device.baseline == {"image": {"attn": "run-01"}, "host": {"attn": "run-02"}}
+    record(timed_run(4, **IN_HOST), tmp_path, ["attn"])
+    assert device.baseline == {"image": {"attn": "run-01"}, "host": {"attn": "run-04"}}
+
+
+@pytest.mark.parametrize(
+    "text", ["attn = 1\n", 'atn = "run"\n', "attn = \n", "[attn]\n", "host = 1\n"]
+)
 def test_a_file_of_baselines_that_says_something_else_is_refused(text: str, tmp_path: Path) -> None:
     device = store.Device(tmp_path)
     device.baselines.write_text(text)
@@ -165,16 +193,16 @@ def test_a_run_becomes_the_baseline_of_suites_that_have_none(tmp_path: Path) -> 
     unet = "unet/x/float32/sdp"
     record(timed_run(1), tmp_path)
     device, _ = record(timed_run(2, {SDP: 10, unet: 200}), tmp_path)
-    assert device.baseline == {"attn": "run-01", "unet": "run-02"}
+    assert device.baseline["image"] == {"attn": "run-01", "unet": "run-02"}
     device, _ = record(timed_run(3), tmp_path, ["attn"])
-    assert device.baseline == {"attn": "run-03", "unet": "run-02"}
+    assert device.baseline["image"] == {"attn": "run-03", "unet": "run-02"}
 
 
 def test_a_suite_of_which_nothing_was_timed_has_no_baseline(tmp_path: Path) -> None:
     lost = case_of("unet/x/float32/sdp", suite="unet")
     run = timed_run()
     device, _ = record(run.model_copy(update={"cases": (*run.cases, lost)}), tmp_path)
-    assert device.baseline == {"attn": run.run_id}
+    assert device.baseline["image"] == {"attn": run.run_id}
 
 
 def test_a_suite_of_too_few_rounds_to_conclude_anything_has_no_baseline(tmp_path: Path) -> None:
@@ -182,7 +210,7 @@ def test_a_suite_of_too_few_rounds_to_conclude_anything_has_no_baseline(tmp_path
     run = timed_run()
     run = run.model_copy(update={"cases": (*run.cases, few)})
     device, _ = record(run, tmp_path)
-    assert device.baseline == {"attn": run.run_id}
+    assert device.baseline["image"] == {"attn": run.run_id}
     assert device.runs() == [run]
 
 

@@ -23,6 +23,7 @@ from scripts.bench import (
     schema,
     table,
 )
+from scripts.bench.ab import ask
 from scripts.bench.ab import run as ab
 from scripts.bench.advise import run as advise
 from scripts.bench.compare import compared
@@ -296,20 +297,19 @@ def _settings(
         seed=args.seed,
         rounds=QUICK_ROUNDS if args.quick else bench.rounds,
         budget_s=args.budget or (QUICK_BUDGET_S if args.quick else bench.budget_s[suite]),
-        quick=args.quick,
         packages=packages.installed(workspace, profile)
         if suite in ("unet", "vae") and args.where == "image"
         else None,
         exact=bool(args.budget or args.quick),
-        attn=_choice(args),
+        choice=_choice(args),
         skip=() if before is None else before.finished(suite),
     )
 
 
 def _choice(args: argparse.Namespace) -> Choice:
-    """What suite attn measures. Raises BadInput for a name that it does not know."""
+    """What the suites measure, as far as it was said."""
     size: SizeName = "full" if args.full else "quick" if args.quick else "default"
-    return attn.checked(Choice(size, args.shape, args.backend, args.dtype, cold=args.cold))
+    return Choice(size, args.shape, args.backend, args.dtype, cold=args.cold)
 
 
 def _usual(args: argparse.Namespace, bench: Bench) -> Sequence[SuiteName]:
@@ -328,12 +328,17 @@ def _check(args: argparse.Namespace, chosen: Sequence[SuiteName]) -> None:
             if name not in IN_HOST:
                 known = ", ".join(IN_HOST)
                 raise BadInput(f"suite {name} does not run with --in host; these do: {known}.")
-    if args.full and not {"attn", "image"} & set(chosen):
-        raise BadInput("--full is of the suites attn and image; neither was chosen.")
-    given = {name for name in ("shape", "backend", "dtype", "cold") if getattr(args, name)}
-    if given and "attn" not in chosen:
-        raise BadInput(f"--{min(given)} is of the suite attn, which was not chosen.")
-    _choice(args)
+    if args.full and not set(SUITES) & set(chosen):
+        raise BadInput(f"--full is of the suites {', '.join(SUITES)}; none was chosen.")
+    if args.cold and "attn" not in chosen:
+        raise BadInput("--cold is of the suite attn, which was not chosen.")
+    selective = [name for name in get_args(ask.SuiteName) if name in chosen]
+    given = [name for name in ("shape", "backend", "dtype") if getattr(args, name)]
+    if given and not selective:
+        known = ", ".join(get_args(ask.SuiteName))
+        raise BadInput(f"--{given[0]} is of the suites {known}; none was chosen.")
+    for name in selective:
+        ask.checked(name, _choice(args))
 
 
 def _suites(names: Iterable[str]) -> list[SuiteName]:

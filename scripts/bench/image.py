@@ -118,7 +118,7 @@ def measure(webui: WebUi, settings: Settings, into: Sink) -> None:
         raise Failure("suite image: the web UI applied none of the optimizations it was asked for.")
     arguments = ["--backends", ",".join(usable), "--seed", str(settings.seed)]
     arguments += ["--rounds", str(settings.rounds), "--budget", str(settings.budget_s)]
-    arguments += ["--size", settings.attn.size]
+    arguments += ["--size", settings.choice.size]
     arguments += ["--exact"] if settings.exact else []
     arguments += ["--skip", ",".join(settings.skip)] if settings.skip else []
     _to(into, webui.probe("image", *arguments))

@@ -35,7 +35,7 @@ Model loaded in 3.1s.
 Applying attention optimization: sub-quadratic... done.
 Disabling attention optimization
 """
-SETTINGS = Settings(seed=5, rounds=2, budget_s=300, quick=True, attn=Choice("quick"), exact=True)
+SETTINGS = Settings(seed=5, rounds=2, budget_s=300, choice=Choice("quick"), exact=True)
 
 
 def png(value: int, text: str = "") -> bytes:
@@ -273,7 +273,7 @@ def test_a_session_cut_short_before_any_picture() -> None:
     assert measured.compare == []
 
 
-DEFAULT = replace(SETTINGS, quick=False, attn=Choice("default"))
+DEFAULT = replace(SETTINGS, choice=Choice("default"))
 
 
 def with_gpu(server: FakeWebUi) -> FakeWebUi:

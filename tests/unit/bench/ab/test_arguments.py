@@ -43,14 +43,16 @@ def test_what_is_measured_is_what_was_chosen(asked: list[tuple[str, str, Ask]]) 
 def test_every_suite_of_networks_can_be_asked(asked: list[tuple[str, str, Ask]]) -> None:
     with pytest.raises(Failure):
         ab("--suite", "unet,vae", "--quick")
-    assert [(each.suite, each.quick) for _, _, each in asked] == [("unet", True), ("vae", True)]
+    chosen = [(each.suite, each.choice.size) for _, _, each in asked]
+    assert chosen == [("unet", "quick"), ("vae", "quick")]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--suite", "image"], "knows no suite 'image'; it knows attn, unet, vae"),
-        (["--suite", "vae", "--shape", "sd15-512-self-64"], "--shape is of the suite attn"),
+        (["--suite", "vae", "--cold"], "--cold is of the suite attn"),
+        (["--suite", "vae", "--shape", "sd15-512-self-64"], "vae has no shape"),
         (["--compare", "a", "b"], "measures two locks in turns: leave out --compare"),
         (["--json", "x"], "leave out --json"),
         (["--full", "--record"], "leave out --record and --full"),

@@ -49,7 +49,7 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: Sink)
 
     Raises Failure where the probe ended by itself before it was done.
     """
-    measure(probing.in_image(client, image), settings, into)
+    measure(probing.in_image(client, image, settings.packages), settings, into)
 
 
 def measure(probe: Probe, settings: Settings, into: Sink) -> None:

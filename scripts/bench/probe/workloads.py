@@ -12,6 +12,7 @@ from .attn_plan import (
     DTYPES,
     FORCED,
     IMAGES,
+    MODELS,
     PROMPTS,
     WEBUI,
     Choice,
@@ -45,8 +46,9 @@ KNOWN: dict[SuiteName, tuple[str, ...]] = {
 }
 """All backends; forced kernels get four dimensions in the VAE, as `sdp-4d` does."""
 
-MODELS = {SD15.name: SD15, SDXL.name: SDXL}
-EVERY = ((SD15.name, 512), (SD15.name, 768), (SDXL.name, 1024))
+PUBLISHED = {SD15.name: SD15, SDXL.name: SDXL}
+EVERY = tuple(each for each in MODELS if each[0] in PUBLISHED)
+"""Models and sides of the images that are drawn, as in suite `attn`."""
 DIVISORS = {SD15.name: 8, SDXL.name: 5}
 """By what a CPU's networks are narrower."""
 
@@ -193,7 +195,7 @@ def _all(suite: SuiteName, size: Size, dtypes: Sequence[str], device: Device) ->
         for images in size.images:
             for tokens in size.prompts:
                 for dtype in dtypes or size.dtypes:
-                    yield Workload(suite, MODELS[model], side, dtype, divisor, images, tokens)
+                    yield Workload(suite, PUBLISHED[model], side, dtype, divisor, images, tokens)
 
 
 def backends(suite: SuiteName, choice: Choice, device: Device) -> tuple[str, ...]:

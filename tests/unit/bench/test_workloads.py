@@ -15,6 +15,7 @@ from scripts.bench.probe.configurations import SD15, SDXL, Configuration, Publis
 from scripts.bench.probe.workloads import SuiteName, Workload, backends, chosen
 from scripts.bench.suite import Settings
 from scripts.workspace.errors import BadInput
+from scripts.workspace.model import load
 
 SUITES: list[SuiteName] = ["unet", "vae"]
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -212,6 +213,12 @@ def test_the_budget_is_the_suite_s_own_by_default_and_grows_with_what_is_chosen(
     assert few == 180 < many
     full = workloads.most_seconds("unet", Choice("full"), 180)
     assert full >= workloads.budget_s("unet", Choice("full"), "cuda", 180) > many
+
+
+def test_the_default_of_attention_and_networks_on_a_gpu_is_over_in_ten_minutes() -> None:
+    base = load().bench.budget_s
+    networks_s = [workloads.budget_s(suite, Choice(), "cuda", base[suite]) for suite in SUITES]
+    assert attn_plan.budget_s(Choice(), "cuda", base["attn"]) + sum(networks_s) <= 480
 
 
 @pytest.mark.parametrize("suite", SUITES)

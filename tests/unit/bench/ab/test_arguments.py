@@ -10,6 +10,7 @@ from scripts.bench.ab.ask import Ask, Side, about
 from scripts.bench.compare import Compared
 from scripts.bench.options import parser
 from scripts.bench.probe.attn_plan import Choice, jobs
+from scripts.bench.probe.workloads import backends, chosen
 from scripts.workspace.errors import BadInput, Failure
 
 NOTHING = Compared(changes=(), missing=(), differences=())
@@ -90,6 +91,14 @@ def test_cases_of_several_suites_share_the_budget() -> None:
         ("attn", 30.0, 4),
         ("unet", 30.0, 4),
     ]
+
+
+def test_of_a_network_the_very_cases_are_asked_again() -> None:
+    cases = [f"vae/sd15-512-x4/bfloat16/{name}" for name in ("sdp-3d@again", "sdp-efficient")]
+    (ask,) = about(cases, 60.0, size="full")
+    choice = ask.choice
+    assert [each.key for each in chosen("vae", choice, "cuda")] == ["sd15-512-x4/bfloat16"]
+    assert backends("vae", choice, "cuda") == ("sdp-3d", "sdp-efficient")
 
 
 def test_cold_cases_are_asked_with_cold_caches() -> None:

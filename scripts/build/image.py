@@ -64,8 +64,8 @@ def unused_gpu(client: docker.DockerClient) -> str | None:
         return None
     return (
         "this machine has an NVIDIA GPU, and it is not used: the engine has no runtime `nvidia`. "
-        "Install nvidia-container-toolkit into the machine's own Docker engine, and restart that "
-        "(docs/benchmarking.md); to measure the GPU without it: ./nox -s bench -- --in host"
+        "Install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker` and "
+        "restart Docker; to measure the GPU without that: ./nox -s bench -- --in host"
     )
 
 

@@ -1,11 +1,15 @@
 """Whether containers get this machine's GPU, on a fake engine and a fake machine."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from docker.errors import ImageNotFound
 
-from scripts.build import image
+from scripts.build import engine, image
+from scripts.serve import __main__ as serve
+from scripts.workspace.errors import BadInput
 
 
 class FakeEngine:
@@ -51,3 +55,26 @@ def test_a_gpu_that_containers_get_is_not_complained_of(machine: Path) -> None:
     (machine / "nvidia0").touch()
     assert unused("nvidia") is None
     assert image.gpus(FakeEngine("nvidia")) is not None  # type: ignore[arg-type]
+
+
+def test_serve_says_so_before_it_starts_anything(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (machine / "nvidia0").touch()
+
+    class Containers:
+        """Stands for the containers of an engine that has no image."""
+
+        def list(self, **_: Any) -> list[Any]:
+            return []
+
+        def create(self, *_: Any, **__: Any) -> None:
+            raise ImageNotFound("no such image")
+
+    client = FakeEngine()
+    client.containers = Containers()  # type: ignore[attr-defined]
+    found = SimpleNamespace(client=lambda: client)
+    monkeypatch.setattr(engine, "ensure", lambda: found)
+    with pytest.raises(BadInput), serve.container("sdkiln:none", 0):
+        pass
+    assert "serve: this machine has an NVIDIA GPU, and it is not used" in capsys.readouterr().err

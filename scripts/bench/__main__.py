@@ -5,6 +5,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from scripts.bench import (
     schema,
     table,
 )
+from scripts.bench.ab import ask
 from scripts.bench.ab import run as ab
 from scripts.bench.advise import run as advise
 from scripts.bench.compare import compared
@@ -37,7 +39,7 @@ from scripts.bench.tracking import turns
 from scripts.bench.tracking.gate import Interleave, Plan
 from scripts.bench.verdicts import run as verdicts
 from scripts.build.engine import ensure
-from scripts.build.image import built
+from scripts.build.image import built, gpus, unused_gpu
 from scripts.build.record import BuildRecord, git_state
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
@@ -223,12 +225,21 @@ def _measure(
     written = _journal(record, suites, before)
     kept = {name: journal.Kept(written, name, SUITES[name].shape_of, before) for name in suites}
     missing = [name for name in suites if before is None or not before.is_done(name)]
+    notes: list[str] = []
     whole = False
     try:
         if record is not None:
             client = ensure().client()
+            if (unused := unused_gpu(client)) is not None:
+                say(f"bench: {unused}")
+                notes.append(unused)
+            has_gpu = gpus(client) is not None
+            mounted = {
+                name: _mounted(name, workspace, args.profile, has_gpu, notes) for name in missing
+            }
             for name in missing:
-                SUITES[name].run(client, record.image, settings[name], kept[name])
+                there = replace(settings[name], packages=mounted[name])
+                SUITES[name].run(client, record.image, there, kept[name])
         elif python is not None:
             for name in missing:
                 IN_HOST[name](probing.in_host(python), settings[name], kept[name])
@@ -236,7 +247,7 @@ def _measure(
     finally:
         # Also on Ctrl-C and on a failure: what was measured until then is kept.
         measured = {name: SUITES[name].evaluate(kept[name].records, args.seed) for name in suites}
-        result = _result(args, written, record, measured)
+        result = _result(args, written, record, measured, notes)
         with closing(written):
             if result is not None:
                 _keep(result, args.json, exports)
@@ -286,26 +297,46 @@ def _settings(
     suite: MeasuredSuite,
     before: journal.Unfinished | None,
 ) -> Settings:
-    """Return how a suite is run; what it imports beside the image's packages is installed."""
-    bench, profile = workspace.bench, workspace.profile(args.profile)
+    """Return how a suite is run."""
+    bench = workspace.bench
     return Settings(
         seed=args.seed,
         rounds=QUICK_ROUNDS if args.quick else bench.rounds,
         budget_s=args.budget or (QUICK_BUDGET_S if args.quick else bench.budget_s[suite]),
-        quick=args.quick,
-        packages=packages.installed(workspace, profile)
-        if suite in ("unet", "vae") and args.where == "image"
-        else None,
         exact=bool(args.budget or args.quick),
-        attn=_choice(args),
+        choice=_choice(args),
         skip=() if before is None else before.finished(suite),
     )
 
 
+def _mounted(
+    suite: MeasuredSuite, workspace: Workspace, profile: str, has_gpu: bool, notes: list[str]
+) -> Path | None:
+    """What the probe of a suite imports beside the image's packages, installed.
+
+    Where only the watch on the GPU is missing for it, the suite runs unwatched, and `notes` say so.
+    """
+    named = workspace.profile(profile)
+    if suite in ("unet", "vae"):
+        return packages.installed(workspace, named)
+    if not has_gpu:
+        return None
+    try:
+        return packages.watching(workspace, named)
+    except (BadInput, CheckFailed):
+        raise
+    except Failure as failure:
+        # What follows the first line is the installer's, and names the registry.
+        why = failure.message.partition("\n")[0].rstrip(":")
+        notes.append(f"{suite}: {packages.WATCHING} could not be installed: {why}")
+        say(f"bench: {notes[-1]}")
+        return None
+
+
 def _choice(args: argparse.Namespace) -> Choice:
-    """What suite attn measures. Raises BadInput for a name that it does not know."""
+    """What the suites measure, as far as it was said."""
     size: SizeName = "full" if args.full else "quick" if args.quick else "default"
-    return attn.checked(Choice(size, args.shape, args.backend, args.dtype, cold=args.cold))
+    return Choice(size, args.shape, args.backend, args.dtype, cold=args.cold)
 
 
 def _usual(args: argparse.Namespace, bench: Bench) -> Sequence[SuiteName]:
@@ -324,12 +355,17 @@ def _check(args: argparse.Namespace, chosen: Sequence[SuiteName]) -> None:
             if name not in IN_HOST:
                 known = ", ".join(IN_HOST)
                 raise BadInput(f"suite {name} does not run with --in host; these do: {known}.")
-    if args.full and not {"attn", "image"} & set(chosen):
-        raise BadInput("--full is of the suites attn and image; neither was chosen.")
-    given = {name for name in ("shape", "backend", "dtype", "cold") if getattr(args, name)}
-    if given and "attn" not in chosen:
-        raise BadInput(f"--{min(given)} is of the suite attn, which was not chosen.")
-    _choice(args)
+    if args.full and not set(SUITES) & set(chosen):
+        raise BadInput(f"--full is of the suites {', '.join(SUITES)}; none was chosen.")
+    if args.cold and "attn" not in chosen:
+        raise BadInput("--cold is of the suite attn, which was not chosen.")
+    selective = [name for name in get_args(ask.SuiteName) if name in chosen]
+    given = [name for name in ("shape", "backend", "dtype") if getattr(args, name)]
+    if given and not selective:
+        known = ", ".join(get_args(ask.SuiteName))
+        raise BadInput(f"--{given[0]} is of the suites {known}; none was chosen.")
+    for name in selective:
+        ask.checked(name, _choice(args))
 
 
 def _suites(names: Iterable[str]) -> list[SuiteName]:
@@ -347,8 +383,12 @@ def _result(
     written: journal.Journal,
     record: BuildRecord | None,
     measured: Mapping[MeasuredSuite, Measured],
+    notes: Sequence[str],
 ) -> schema.Run | None:
-    """The run as one file; None if there is no case, not even one that says why."""
+    """The run as one file, with `notes` before those of its suites.
+
+    None if there is no case, not even one that says why.
+    """
     header = next((each.header for each in measured.values() if each.header), None)
     if header is None or not any(each.cases for each in measured.values()):
         return None
@@ -370,7 +410,9 @@ def _result(
         cases=tuple(case for each in measured.values() for case in each.cases),
         compare=tuple(found for each in measured.values() for found in each.compare),
         ceilings=tuple(found for each in measured.values() for found in each.ceilings),
-        notes=tuple(dict.fromkeys(note for each in measured.values() for note in each.notes))
+        notes=tuple(
+            dict.fromkeys([*notes, *(note for each in measured.values() for note in each.notes)])
+        )
         + tuple(f"the run was cut short, and continued at {utc}" for utc in written.continued),
     )
 

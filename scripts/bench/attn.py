@@ -5,11 +5,10 @@ from typing import get_args
 
 import docker
 
-from scripts.bench import cases, probing, stats
+from scripts.bench import cases, choosing, probing, stats
 from scripts.bench.probe.attn_plan import (
     AGAIN,
     BACKENDS,
-    DTYPES,
     REFERENCE,
     Choice,
     Device,
@@ -27,13 +26,7 @@ from scripts.workspace.model import offer
 
 def checked(choice: Choice) -> Choice:
     """Return the choice. Raises BadInput for a shape, backend or type that is not known."""
-    for what, names, known in (
-        ("backend", choice.backends, BACKENDS),
-        ("type", choice.dtypes, DTYPES),
-    ):
-        for name in names:
-            if name not in known:
-                raise BadInput(f"attn has no {what} {name!r}.{offer(name, known)}")
+    choosing.require("attn", choice, BACKENDS)
     for pattern in choice.shapes:
         if not is_known_shape(pattern):
             every = known_shapes()
@@ -56,26 +49,19 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: Sink)
 
     Raises Failure where the probe ended by itself before it was done.
     """
-    measure(probing.in_image(client, image), settings, into)
+    measure(probing.in_image(client, image, settings.packages), settings, into)
 
 
 def measure(probe: Probe, settings: Settings, into: Sink) -> None:
     """Measure wherever `probe` runs. Raises Failure where it ended before it was done."""
-    choice = settings.attn
+    choice = settings.choice
     most = settings.budget_s if settings.exact else most_seconds(choice, settings.budget_s)
     probing.collect(probe, arguments(settings), most, into)
 
 
 def arguments(settings: Settings) -> list[str]:
     """Return what the probe is told."""
-    choice = settings.attn
-    told = ["attn", "--seed", str(settings.seed), "--rounds", str(settings.rounds)]
-    told += ["--budget", str(settings.budget_s), "--size", choice.size]
-    told += ["--shape", ",".join(choice.shapes), "--backend", ",".join(choice.backends)]
-    told += ["--dtype", ",".join(choice.dtypes)]
-    told += ["--cold"] if choice.cold else []
-    told += ["--exact"] if settings.exact else []
-    return told + (["--skip", ",".join(settings.skip)] if settings.skip else [])
+    return choosing.told("attn", settings) + (["--cold"] if settings.choice.cold else [])
 
 
 def shape_of(record: RawRecord) -> str | None:

@@ -141,7 +141,7 @@ def exec_probe(
     api = client.api
     command = [PYTHON, "-m", "probe", *arguments]
     made = api.exec_create(
-        container.id, command, environment={"PYTHONPATH": MOUNT}, workdir="/tmp"
+        container.id, command, environment={"PYTHONPATH": f"{MOUNT}:{PACKAGES}"}, workdir="/tmp"
     )["Id"]
     yield from _records(api.exec_start(made, stream=True, demux=True))
     code["exit"] = int(api.exec_inspect(made)["ExitCode"] or 0)

@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.bench import container, stats
+from scripts.bench import cases, container, stats
 from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Difference, Status
 from scripts.bench.suite import Measured, RawRecord, Settings, Sink
@@ -97,7 +97,8 @@ def run(client: docker.DockerClient, image: str, settings: Settings, into: Sink)
 
     Raises Failure where it does not get ready, or fails.
     """
-    with container.created(client, image, environment=ENVIRONMENT) as made:
+    mounted = settings.packages
+    with container.created(client, image, environment=ENVIRONMENT, packages=mounted) as made:
         made.start()
         say("image: starting the web UI")
         webui = InContainer(client, made)
@@ -118,7 +119,7 @@ def measure(webui: WebUi, settings: Settings, into: Sink) -> None:
         raise Failure("suite image: the web UI applied none of the optimizations it was asked for.")
     arguments = ["--backends", ",".join(usable), "--seed", str(settings.seed)]
     arguments += ["--rounds", str(settings.rounds), "--budget", str(settings.budget_s)]
-    arguments += ["--size", settings.attn.size]
+    arguments += ["--size", settings.choice.size]
     arguments += ["--exact"] if settings.exact else []
     arguments += ["--skip", ",".join(settings.skip)] if settings.skip else []
     _to(into, webui.probe("image", *arguments))
@@ -189,10 +190,12 @@ def evaluate(records: Sequence[RawRecord], seed: int) -> Measured:
         made = {name: each.case(name) for name in each.names}
         measured.cases += made.values()
         samples = {case.id: case.samples_ns for case in made.values() if case.status == "ok"}
+        clocked = {case.id: case.cycles for case in made.values()}
         reference = made.get(each.reference or "")
         if reference is not None and reference.id in samples:
             again = made[f"{each.reference}{AGAIN}"].id
-            pairs += stats.pairs_of(samples, reference.id, again if again in samples else None)
+            twice = again if again in samples else None
+            pairs += stats.pairs_of(samples, reference.id, twice, clocked)
     measured.compare = stats.compare(pairs, seed)
     return measured
 
@@ -213,6 +216,10 @@ class _Pictures:
         self._backends = backends
         self._records = records
         self._end = next((r for r in records if r["record"] == "shape_end"), None)
+        for share in ("outside_share", "warmup_share"):
+            if self._end is not None and share in self._end:
+                self.shape[share] = self._end[share]
+        self._rounds = [r for r in records if r["record"] == "round"]
         images = [r for r in records if r["record"] == "image"]
         self._pngs = {r["pixels"]: r["png"] for r in images if r["png"] is not None}
 
@@ -226,9 +233,14 @@ class _Pictures:
         """One backend's case."""
         backend = self._backends[name.removesuffix(AGAIN)]
         mine = [r for r in self._records if r.get("backend") == name]
-        taken = [r for r in mine if r["record"] == "image"]
+        drawn = [r for r in mine if r["record"] == "image"]
         tried = [r for r in mine if r["record"] == "case"]
-        status, reason = self._outcome(name, backend, tried, taken)
+        rounds = [r for r in self._rounds if name in r["samples_ns"]]
+        kept = [r for r in rounds if not r["discarded"]]
+        slowed = {r["round"] for r in rounds if r["discarded"]}
+        taken = [r for r in drawn if r["round"] not in slowed]
+        samples = [image["ns"] for image in taken]
+        status, reason = self._outcome(name, backend, tried, taken, rounds)
         return Case(
             id="/".join(filter(None, ("image", self.shape["name"], self.dtype, name))),
             suite="image",
@@ -238,12 +250,16 @@ class _Pictures:
             resolved_kernel=backend["applied"],
             status=status,
             reason=reason,
-            samples_ns=tuple(image["ns"] for image in taken),
+            samples_ns=tuple(samples),
             order=tuple(image["position"] for image in taken),
-            host_ns=tuple(image["ns"] for image in taken),
+            host_ns=tuple(samples),
+            # A round that was cut short has pictures, and no record of its clock.
+            cycles=cases.cycles(samples, kept) if len(samples) == len(kept) else (),
+            nvml=tuple(r["nvml"] for r in kept if r["nvml"]),
+            discarded=cases.discarded(name, rounds),
             peak_bytes=tried[0]["peak_bytes"] if tried else None,
-            bitwise=len({image["pixels"] for image in taken}) == 1 if len(taken) > 1 else None,
-            difference=self._difference(name, taken),
+            bitwise=len({image["pixels"] for image in drawn}) == 1 if len(drawn) > 1 else None,
+            difference=self._difference(name, drawn),
         )
 
     def _outcome(
@@ -252,17 +268,20 @@ class _Pictures:
         backend: RawRecord,
         tried: Sequence[RawRecord],
         taken: Sequence[RawRecord],
+        rounds: Sequence[RawRecord],
     ) -> tuple[Status, str | None]:
         if backend["status"] != "ok":
             return backend["status"], backend["reason"]
         if tried and tried[-1]["status"] != "ok":
             return tried[-1]["status"], tried[-1]["reason"]
         if not taken:
-            return "discarded", "the run ended before this case was timed"
+            return "discarded", cases.untimed(rounds)
         short = f"noisy: the run ended after {len(taken)} rounds"
         if self._end is not None:
             short = self._end["reasons"].get(name)
-        return "ok", "; ".join(filter(None, [backend["reason"], short])) or None
+        kept = [r for r in rounds if not r["discarded"]]
+        told = [backend["reason"], short, *cases.remarks(rounds, kept)]
+        return "ok", "; ".join(filter(None, told)) or None
 
     def _difference(self, name: str, taken: Sequence[RawRecord]) -> Difference | None:
         """How the first picture differs from the reference's first; None without either."""

@@ -133,16 +133,21 @@ def parser() -> Parser:
     made.add_argument(
         "--full",
         action="store_true",
-        help="for the record. attn: every shape, batch, prompt, type and forced kernel; hours on a "
-        "CPU. image: every size, batch and prompt; two hours on a GPU, ten minutes on a CPU",
+        help="for the record. attn, unet, vae: every size, batch, prompt, type and forced kernel; "
+        "hours. image: every size, batch and prompt; two hours on a GPU, ten minutes on a CPU",
     )
-    attn = made.add_argument_group("of the suite attn")
+    chosen = made.add_argument_group("of the suites attn, unet and vae; each must know the names")
     for name, what in (
-        ("shape", "shapes by name or pattern, of all that there are (sdxl-*,vae-512-self-4096)"),
-        ("backend", "these backends; sdp, which all are compared with, always comes along"),
-        ("dtype", "float16, bfloat16, float32 (default: float16 on a GPU, float32 on a CPU)"),
+        (
+            "shape",
+            "by name or pattern, of all that there are; attn: sdxl-1024-self-*,vae-512-self-4096; "
+            "unet, vae: sd15-512, sdxl-*, with -x4 for four images, -t154 for 154 tokens",
+        ),
+        ("backend", "these; sdp (vae: sdp-3d), which all are compared with, always comes along"),
+        ("dtype", "float16, bfloat16, float32 (default: the size's on a GPU, float32 on a CPU)"),
     ):
-        attn.add_argument(f"--{name}", type=_names, default=(), metavar="NAME[,NAME]", help=what)
+        chosen.add_argument(f"--{name}", type=_names, default=(), metavar="NAME[,NAME]", help=what)
+    attn = made.add_argument_group("of the suite attn")
     attn.add_argument(
         "--cold", action="store_true", help="empty the caches before each call; cases end in -cold"
     )

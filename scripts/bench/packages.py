@@ -7,7 +7,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from scripts.lock.lockfile import digest, read
+from scripts.lock.lockfile import digest, pins, read
 from scripts.lock.uv import unreachable
 from scripts.workspace.cli import say
 from scripts.workspace.errors import CheckFailed, Failure
@@ -16,6 +16,8 @@ from scripts.workspace.model import Profile, Workspace
 from scripts.workspace.paths import BENCH, LOCKFILES, ROOT, shown
 
 ENVIRONMENT = "probe"
+WATCHING = "nvidia-ml-py"
+"""Of the lock what tells of the GPU, and needs nothing else: one module beside the web UI's own."""
 PACKAGES = BENCH / "packages"
 
 
@@ -33,16 +35,31 @@ def installed(workspace: Workspace, profile: Profile) -> Path:
     locked, Failure where the registry does not answer.
     """
     name = lock_of(profile)
-    path = LOCKFILES / f"{name}.txt"
-    key = digest(read(path).text()).removeprefix("sha256:")[:16]
+    return _placed(name, read(LOCKFILES / f"{name}.txt").text(), workspace, profile)
+
+
+def watching(workspace: Workspace, profile: Profile) -> Path:
+    """As `installed`, of the same lock nvidia-ml-py alone: for suites that import nothing else.
+
+    The web UI that suite `image` drives has the folder on its path, so no other package may be in.
+    """
+    name = lock_of(profile)
+    found = [pin.text for pin in pins(read(LOCKFILES / f"{name}.txt").body) if pin.name == WATCHING]
+    return _placed(f"{WATCHING} of {name}", "".join(found), workspace, profile)
+
+
+def _placed(name: str, requirements: str, workspace: Workspace, profile: Profile) -> Path:
+    """Install requirements with hashes into the folder that is theirs, if it is not there."""
+    key = digest(requirements).removeprefix("sha256:")[:16]
     folder = PACKAGES / key
     with exclusive(PACKAGES / "lock", f"installing {name}"):
         if folder.exists():
             return folder
         say(f"bench: installing {name} into {shown(folder)}")
         with tempfile.TemporaryDirectory(dir=PACKAGES, prefix=f".{key}-") as temporary:
-            made = Path(temporary) / "packages"
-            _install(name, path, made, profile.python, workspace.lock.platform)
+            made, lock = Path(temporary) / "packages", Path(temporary) / "requirements.txt"
+            lock.write_text(requirements, encoding="utf-8")
+            _install(name, lock, made, profile.python, workspace.lock.platform)
             for each in (made, *made.rglob("*")):
                 each.chmod(each.stat().st_mode | (0o555 if each.is_dir() else 0o444))
             made.rename(folder)
@@ -62,6 +79,6 @@ def _install(name: str, lock: Path, target: Path, python: str, platform: str) ->
     if unreachable(reason):
         raise Failure(
             f"the package registry could not be reached for {name}:\n{reason}",
-            hint="Check the network and uv's index settings; the other suites need no packages.",
+            hint="Check the network and uv's index settings.",
         )
     raise CheckFailed(f"{name} cannot be installed:\n{reason}")

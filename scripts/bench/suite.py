@@ -28,7 +28,8 @@ class Sink(Protocol):
 class Settings:
     """How a suite is run; `rounds` is the least number, `budget_s` is in seconds.
 
-    With `exact` it is the budget whatever is measured; else that of the suite's default. `packages`
+    With `exact` it is the budget whatever is measured; else that of the suite's default. `choice`
+    is of the suites attn, unet and vae; of the suite image its size alone counts. `packages`
     is a folder of what the probe imports beside the image's own packages, `skip` are the keys of
     shapes that were measured before the run was continued.
     """
@@ -36,10 +37,9 @@ class Settings:
     seed: int
     rounds: int
     budget_s: float
-    quick: bool
     packages: Path | None = None
     exact: bool = False
-    attn: Choice = field(default_factory=Choice)
+    choice: Choice = field(default_factory=Choice)
     skip: tuple[str, ...] = ()
 
 

@@ -98,7 +98,11 @@ def _outside(cases: Iterable[Case]) -> str:
     if not shares:
         return ""
     middle, most = statistics.median(shares), max(shares)
-    return f"Of the rounds' time {middle:.1%} was outside the measured calls (at most {most:.1%})."
+    told = f"Of the rounds' time {middle:.1%} was outside the measured calls (at most {most:.1%})."
+    warming = [each["warmup_share"] for each in shapes.values() if "warmup_share" in each]
+    if warming:
+        told += f" Of the pictures' {statistics.median(warming):.0%} was switching and warm-up."
+    return told
 
 
 def _missing(cases: Iterable[Case]) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from scripts.workspace.errors import BadInput, Failure
 
 # The steps that make a layer: "[system 1/1] RUN ...", "[image 3/10] COPY --link --from=py-torch".
 STAGE_STEP = re.compile(r"^\[(\S+)\s+(\d+)/\d+\] (?:RUN|COPY.* --from=(\S+))")
+# The first GPU, as NVIDIA's driver for Linux names it.
+GPU_DEVICE = Path("/dev/nvidia0")
 # The tag of an image while it is replaced.
 HELD = "replaced"
 
@@ -50,6 +53,25 @@ def gpus(client: docker.DockerClient) -> list[DeviceRequest] | None:
     if "nvidia" not in client.info().get("Runtimes", {}):
         return None
     return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+
+
+def unused_gpu(client: docker.DockerClient) -> str | None:
+    """Why containers do not get this machine's NVIDIA GPU, and what to do about it, in one line.
+
+    None where they get it, or where there is none.
+    """
+    if gpus(client) is not None or not _has_gpu():
+        return None
+    return (
+        "this machine has an NVIDIA GPU, and it is not used: the engine has no runtime `nvidia`. "
+        "Install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker` and "
+        "restart Docker; to measure the GPU without that: ./nox -s bench -- --in host"
+    )
+
+
+def _has_gpu() -> bool:
+    """Whether NVIDIA's driver is on this machine, as far as its device or its program tells."""
+    return GPU_DEVICE.exists() or shutil.which("nvidia-smi") is not None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from scripts.build import engine
-from scripts.build.image import built, gpus, labels, sweep
+from scripts.build.image import built, gpus, labels, sweep, unused_gpu
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.model import load
@@ -40,6 +40,8 @@ def container(image: str, port: int) -> Iterator[Container]:
             ) from None
     client = engine.ensure().client()
     sweep(client)
+    if (unused := unused_gpu(client)) is not None:
+        say(f"serve: {unused}")
     try:
         made = client.containers.create(
             image,

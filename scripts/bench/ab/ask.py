@@ -5,8 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from scripts.bench import attn
-from scripts.bench.probe.attn_plan import AGAIN, Choice, SizeName
+from scripts.bench import attn, networks
+from scripts.bench.probe.attn_plan import Choice, SizeName
+from scripts.bench.probe.rounds import AGAIN
 from scripts.workspace.errors import BadInput
 
 SuiteName = Literal["attn", "unet", "vae"]
@@ -36,8 +37,7 @@ class Side:
 class Ask:
     """What to measure; `budget_s` is in seconds, for all of it but the installations.
 
-    `choice` is of the suite attn; of the networks its size alone counts. `cases` are the only ones
-    that get a verdict, all if it is empty.
+    `cases` are the only ones that get a verdict, all if it is empty.
     """
 
     suite: SuiteName
@@ -45,11 +45,6 @@ class Ask:
     seed: int = 1
     choice: Choice = field(default_factory=Choice)
     cases: frozenset[str] = frozenset()
-
-    @property
-    def quick(self) -> bool:
-        """Whether the smallest networks are enough."""
-        return self.choice.size == "quick"
 
 
 def about(
@@ -68,7 +63,7 @@ def about(
             suite=suite,
             budget_s=budget_s / len(known),
             seed=seed,
-            choice=_choice(names, size) if suite == "attn" else Choice(size),
+            choice=_choice(suite, names, size),
             cases=frozenset(names),
         )
         for suite in get_args(SuiteName)
@@ -76,18 +71,22 @@ def about(
     ]
 
 
-def _choice(cases: Collection[str], size: SizeName) -> Choice:
-    """The least choice of suite attn that has all these cases, whose names are of one form."""
+def _choice(suite: SuiteName, cases: Collection[str], size: SizeName) -> Choice:
+    """The least choice of a suite that has all these cases, whose names are of one form."""
     parts = [name.split("/") for name in cases]
     if wrong := [name for name, part in zip(cases, parts, strict=True) if len(part) != 4]:
-        raise BadInput(f"{wrong[0]!r} is no case of the suite attn.")
+        raise BadInput(f"{wrong[0]!r} is no case of the suite {suite}.")
     _, shapes, dtypes, backends = (tuple(dict.fromkeys(each)) for each in zip(*parts, strict=True))
-    return attn.checked(
-        Choice(
-            size,
-            shapes=tuple(shape.removesuffix(COLD) for shape in shapes),
-            backends=tuple(name for name in backends if name != AGAIN),
-            dtypes=dtypes,
-            cold=any(shape.endswith(COLD) for shape in shapes),
-        )
+    choice = Choice(
+        size,
+        shapes=tuple(shape.removesuffix(COLD) for shape in shapes),
+        backends=tuple(dict.fromkeys(name.removesuffix(AGAIN) for name in backends)),
+        dtypes=dtypes,
+        cold=any(shape.endswith(COLD) for shape in shapes),
     )
+    return checked(suite, choice)
+
+
+def checked(suite: SuiteName, choice: Choice) -> Choice:
+    """Return the choice. Raises BadInput for a name in it that the suite does not know."""
+    return attn.checked(choice) if suite == "attn" else networks.checked(suite, choice)

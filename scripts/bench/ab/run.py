@@ -6,7 +6,7 @@ from typing import get_args
 
 from scripts.bench import stats, table
 from scripts.bench.ab import locks
-from scripts.bench.ab.ask import Ask, SuiteName
+from scripts.bench.ab.ask import Ask, SuiteName, checked
 from scripts.bench.ab.blocks import LEAST_PAIRS
 from scripts.bench.ab.session import interleave
 from scripts.bench.probe.attn_plan import Choice
@@ -27,6 +27,8 @@ def run(args: argparse.Namespace, workspace: Workspace, choice: Choice) -> None:
     Raises BadInput for arguments that do not go with it, Failure where nothing could be measured.
     """
     suites = _suites(args)
+    for suite in suites:
+        checked(suite, choice)
     profile = workspace.profile(args.profile)
     before, after = (locks.side(each, profile) for each in args.ab)
     measured = False
@@ -48,8 +50,6 @@ def _suites(args: argparse.Namespace) -> Sequence[SuiteName]:
     for name in names:
         if name not in known:
             raise BadInput(f"--ab knows no suite {name!r}; it knows {', '.join(known)}.")
-    if "attn" not in names:
-        for name in ("shape", "backend", "dtype", "cold"):
-            if getattr(args, name):
-                raise BadInput(f"--{name} is of the suite attn, which was not chosen.")
+    if args.cold and "attn" not in names:
+        raise BadInput("--cold is of the suite attn, which was not chosen.")
     return [known[name] for name in dict.fromkeys(names)]

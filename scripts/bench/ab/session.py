@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scripts.bench import attn, networks, stats
 from scripts.bench.ab import locks, results
-from scripts.bench.ab.ask import Ask, Side
+from scripts.bench.ab.ask import Ask, Side, checked
 from scripts.bench.ab.blocks import LEAST_PAIRS, MOST_PAIRS, difference, is_precise
 from scripts.bench.ab.paced import Paced, paced
 from scripts.bench.ab.results import AFTER, BEFORE, Streams, blocks
@@ -41,7 +41,7 @@ def interleave(before: Side, after: Side, ask: Ask) -> Compared:
     also of a session that is stopped or fails. Raises BadInput for a choice that no probe knows,
     Failure where a probe ends before it is done, and what `locks.installed` raises.
     """
-    attn.checked(ask.choice)
+    checked(ask.suite, ask.choice)
     sides = {BEFORE: before, AFTER: after}
     pythons = {name: locks.installed(side) for name, side in sides.items()}
     streams: Streams = {BEFORE: [], AFTER: []}
@@ -163,9 +163,8 @@ def _arguments(ask: Ask, index: int) -> list[str]:
         seed=ask.seed + index,
         rounds=ROUNDS,
         budget_s=ask.budget_s / (2 * LEAST_PAIRS),
-        quick=ask.quick,
         exact=True,
-        attn=ask.choice,
+        choice=ask.choice,
     )
     if ask.suite == "attn":
         return attn.arguments(settings)

@@ -159,14 +159,18 @@ def found_in(run: Run) -> Iterator[Evidence]:
     for (suite, name, dtype), cases in groups.items():
         if suite in WHOLE:
             shape = cases[0].shape
-            workload = Workload(_name(suite, name), _images(suite, shape), dtype)
+            images = _images(suite, shape)
+            workload = Workload(_name(suite, name, images), images, dtype)
             part = _part(suite, cases, run.compare, 1)
             scaled = shape.get("scaled")
             yield Evidence(suite, run.run_id, workload, (part,), scaled and str(scaled))
     yield from _steps(run, [cases for (suite, *_), cases in groups.items() if suite == "attn"])
 
 
-def _name(suite: str, name: str) -> str:
+def _name(suite: str, name: str, images: int) -> str:
+    """Without the batch of a network's name, which its workload has beside it."""
+    if suite in ("unet", "vae"):
+        name = name.replace(f"-x{images}", "")
     return f"{name} decode" if suite == "vae" else name
 
 

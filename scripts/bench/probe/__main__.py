@@ -22,14 +22,13 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="probe", description=__doc__)
     commands = made.add_subparsers(dest="command", required=True)
     attn = commands.add_parser("attn", help="time attention on the shapes of the web UI's models")
-    for name in ("shape", "backend", "dtype"):
-        attn.add_argument(f"--{name}", type=_names, default=(), help="names, separated by commas")
     attn.add_argument("--cold", action="store_true", help="empty the caches before each call")
     unet = commands.add_parser("unet", help="time denoising steps of whole networks")
     vae = commands.add_parser("vae", help="time decodes of whole networks")
-    for each in (unet, vae):
-        each.add_argument("--quick", action="store_true")
     for each in (attn, unet, vae):
+        for name in ("shape", "backend", "dtype"):
+            what = "names, separated by commas"
+            each.add_argument(f"--{name}", type=_names, default=(), help=what)
         each.add_argument("--paced", action="store_true", help="go on as lines on stdin allow")
     commands.add_parser("header", help="what this machine and its software are")
     same = commands.add_parser("parity", help="does every backend agree with float64?")
@@ -39,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     select.add_argument("backend", choices=sorted(TITLES))
     image = commands.add_parser("image", help="time images")
     image.add_argument("--backends", type=_names, required=True, help="separated by commas")
-    for each in (attn, image):
+    for each in (attn, unet, vae, image):
         each.add_argument("--size", choices=("quick", "default", "full"), default="default")
         each.add_argument("--exact", action="store_true", help="--budget is this run's")
     for each in (attn, unet, vae, same, image):
@@ -103,26 +102,36 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
     # So that NVML's and nvidia-smi's first GPU is torch's.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.
-    from . import agreement, attn, attn_job, device, forward
+    from . import attn, attn_job, device, forward
     from .paced import Pace
 
     if args.command == "header":
         emitter.emit("header", device.header())
         return 0
-    # The check `parity` has no rounds.
-    pace = Pace(emitter.emit) if getattr(args, "paced", False) else None
+    if args.command == "parity":
+        return _parity(args.seed, emitter)
+    cold = args.command == "attn" and args.cold
+    settings = attn_job.Settings(
+        args.seed,
+        args.rounds,
+        args.budget,
+        args.exact,
+        Choice(args.size, args.shape, args.backend, args.dtype, cold),
+        args.skip,
+        Pace(emitter.emit) if args.paced else None,
+    )
     if args.command == "attn":
-        choice = Choice(args.size, args.shape, args.backend, args.dtype, args.cold)
-        settings = attn_job.Settings(
-            args.seed, args.rounds, args.budget, args.exact, choice, args.skip, pace
-        )
         attn.run(settings, emitter, started)
-        return 0
-    if args.command in ("unet", "vae"):
-        plan = forward.Settings(args.seed, args.rounds, args.budget, args.quick, args.skip, pace)
-        forward.run(args.command, plan, emitter, started)
-        return 0
-    faults = agreement.check(args.seed)
+    else:
+        forward.run(args.command, settings, emitter, started)
+    return 0
+
+
+def _parity(seed: int, emitter: Emitter) -> int:
+    """Check every backend; the exit code."""
+    from . import agreement
+
+    faults = agreement.check(seed)
     emitter.emit("parity", {"faults": faults})
     for fault in faults:
         progress(fault)

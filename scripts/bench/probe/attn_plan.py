@@ -170,7 +170,7 @@ def _shapes(choice: Choice, size: Size) -> Iterator[Shape]:
         limit = size.most_vae_scores if shape.model == "vae" else size.most_scores
         scaled = shape if limit is None else scale(shape, limit)
         if choice.shapes:
-            wanted = any(_matches(scaled, shape, pattern) for pattern in choice.shapes)
+            wanted = matches(choice.shapes, shape.name, scaled.name)
         else:
             wanted = (limit is None or scaled.scores <= limit) and (
                 size.most_tokens is None or shape.n <= size.most_tokens
@@ -179,8 +179,9 @@ def _shapes(choice: Choice, size: Size) -> Iterator[Shape]:
             yield replace(scaled, name=f"{scaled.name}-cold") if choice.cold else scaled
 
 
-def _matches(scaled: Shape, shape: Shape, pattern: str) -> bool:
-    return fnmatchcase(shape.name, pattern) or fnmatchcase(scaled.name, pattern)
+def matches(patterns: Iterable[str], *names: str) -> bool:
+    """Whether one of the names, all of one shape, follows one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
 def _dtypes(shape: Shape, size: Size, device: Device) -> tuple[str, ...]:
@@ -191,17 +192,21 @@ def _dtypes(shape: Shape, size: Size, device: Device) -> tuple[str, ...]:
 
 
 def _backends(choice: Choice, shape: Shape, size: Size) -> tuple[str, ...]:
-    """Those chosen that the shape knows, always with the reference and its second run.
-
-    Empty where it knows none of those chosen.
-    """
+    """Those chosen that the shape knows; empty where it knows none of those chosen."""
     usual = VAE_WEBUI if shape.model == "vae" else WEBUI
-    if choice.backends:
-        chosen = [name for name in (*usual, *FORCED) if name in choice.backends]
-        names = list(dict.fromkeys([REFERENCE, *chosen])) if chosen else []
-    else:
-        names = [*usual, *(FORCED if size.forced else ())]
+    names = picked(choice.backends, (*usual, *FORCED), (*usual, *(FORCED if size.forced else ())))
     return (*names, AGAIN) if names else ()
+
+
+def picked(chosen: Sequence[str], known: Sequence[str], usual: Sequence[str]) -> tuple[str, ...]:
+    """The `usual` names, or those chosen of the known ones, always after the first: the reference.
+
+    Empty where none of those chosen is known.
+    """
+    if not chosen:
+        return tuple(usual)
+    found = [name for name in known if name in chosen]
+    return tuple(dict.fromkeys([known[0], *found])) if found else ()
 
 
 def known_shapes() -> list[str]:
@@ -235,5 +240,9 @@ more than all but the largest calls."""
 
 def budget_shares(planned: Iterable[Job], device: Device) -> Sequence[float]:
     """Share of the time for each job."""
-    weights = [job.effort + LEAST_EFFORT[device] for job in planned]
+    return normalized([job.effort + LEAST_EFFORT[device] for job in planned])
+
+
+def normalized(weights: Sequence[float]) -> Sequence[float]:
+    """Shares of one whole, in proportion to the weights."""
     return [weight / sum(weights) for weight in weights]

@@ -1,38 +1,34 @@
 """Suites `unet` and `vae`: whole networks, once with each of the web UI's optimizations.
 
-For each workload the network is built, and one pass with attention in float64 tells what each
+For each workload the network is built, and passes with attention in float64 tell what each
 backend must give. Those that agree are warmed up and timed in rounds of random order, the
 reference twice in each: the A/A pair. A sample is one pass: a denoising step with guidance, or a
 decode. Memory and the share of attention are taken in passes of their own before the rounds.
+
+The reference is checked first and timed in any case. Another backend that the time does not reach
+is discarded, and says so.
 """
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
+from . import attn_backends, forced, kernels, memory, nvml, parity, schedule, timing, watching
 from . import device as machine
-from . import kernels, nvml, parity, schedule, timing, watching
-from .attn_plan import Device
-from .backends import BACKENDS, Backend
-from .paced import Pace
+from .attn_job import Settings
+from .attn_plan import Choice, Device
+from .backends import Backend
 from .records import Emitter, progress
 from .rounds import AGAIN
 from .schedule import Schedule
-from .workloads import SuiteName, Workload, chosen
+from .workloads import SuiteName, Workload, backends, budget_s, budget_shares, chosen
 
 if TYPE_CHECKING:  # they import diffusers, which may not be there
     from .attention import Survey
     from .networks import Network
-
-UNET = ("sdp", "sdp-no-mem", "xformers", "Doggettx", "sub-quadratic", "V1", "InvokeAI", "naive")
-VAE = ("xformers", "Doggettx", "sub-quadratic", "naive")
-"""Of the backends, those that options of the web UI choose; its V1 and InvokeAI leave the VAE's
-attention as it is, which is `naive`, and its sdp-no-mem does there what sdp does."""
 
 REPEATS = {"cpu": 2, "cuda": 10}
 """Passes by which a backend's output is checked, and held against itself bit by bit."""
@@ -41,55 +37,31 @@ OUTPUT_TOLERANCE = {"float32": 2e-5, "float16": 4e-2, "bfloat16": 3e-1}
 were seen to have in the VAE on a CPU (2.3e-6, 4.5e-3, 3.5e-2); in the UNets it was a third of that.
 In the halves rounding hides most of what a wrong attention does to the output, so each call is held
 against float64, too."""
-WARM_UP_SHARE = 0.4
+SURVEY_SHARE = 0.4
+"""Part of a workload's time after which no further backend's calls of attention are checked."""
+ADMISSION_SHARE = 0.75
+"""Part of a workload's time after which no further backend is admitted: the rest is for rounds."""
+WARM_UP_SHARE = 0.5
 """Part of a workload's time by which warm-up must be over; a backend that has not settled by then
 is timed all the same."""
 OVERDRAFT = 0.2
 """Part of the later workloads' time that one may use up when it has not yet done the rounds that
 it needs at least."""
-TOO_LATE = "the time was over before this case was checked"
+TOO_LATE = "no time was left to check this case: --budget gives more"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a run is done; times in seconds.
-
-    With a `pace` rounds are run as that allows, and the budget is for warming up alone.
-    """
-
-    seed: int
-    least_rounds: int
-    budget_s: float
-    quick: bool
-    skip: tuple[str, ...] = ()
-    """Keys of workloads that were measured before."""
-    pace: Pace | None = None
+UNET: Mapping[str, Backend] = attn_backends.UNET
+VAE: Mapping[str, Backend] = {"sdp-3d": attn_backends.VAE["sdp"], **attn_backends.VAE}
 
 
-def sdp_3d(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Torch's attention on (b, n, c) as it is: no fused kernel takes three dimensions.
-
-    So the web UI calls it in the VAE. Raises ValueError for more heads than the VAE's one.
-    """
-    if heads != 1:
-        raise ValueError(f"three dimensions are one head's, not {heads}")
-    out: Tensor = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    return out
-
-
-def compared(suite: SuiteName) -> tuple[str, Mapping[str, Backend]]:
-    """The reference's name and all backends of a suite, in the order in which they are shown.
-
-    In the VAE sdp runs as the web UI calls it, and with the fourth dimension that kernels ask for.
-    """
-    if suite == "unet":
-        return "sdp", {name: BACKENDS[name] for name in UNET}
-    both = {"sdp-3d": sdp_3d, "sdp-4d": BACKENDS["sdp"]}
-    return "sdp-3d", both | {name: BACKENDS[name] for name in VAE}
+def compared(suite: SuiteName, choice: Choice, device: Device) -> Mapping[str, Backend]:
+    """The backends of a suite in the order in which they are shown, the reference first."""
+    known = UNET if suite == "unet" else VAE
+    return {name: known[name] for name in backends(suite, choice, device)}
 
 
 def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) -> None:
-    """Measure every workload; `started` is the time.monotonic() at which the budget began."""
+    """Measure every workload; `started` is the time.monotonic() at which the process began."""
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
     watch, notes = watching.begin(suite, device)
     head = machine.header()
@@ -97,25 +69,41 @@ def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) 
         "header",
         {**head, "suite": suite, "device": device, "seed": settings.seed, "notes": notes},
     )
-    whole = chosen(suite, device, settings.quick)
-    workloads = [workload for workload in whole if workload.key not in settings.skip]
-    budget_s = settings.budget_s * len(workloads) / len(whole)
-    end = started + budget_s
+    choice = settings.choice
+    whole = chosen(suite, choice, device)
+    todo = [
+        (workload, share)
+        for workload, share in zip(whole, budget_shares(whole), strict=True)
+        if workload.key not in settings.skip
+    ]
+    _import_networks()
+    if device == "cpu":
+        memory.limit_to_free(processes=2 if settings.pace else 1)
+    total = settings.base_s if settings.exact else budget_s(suite, choice, device, settings.base_s)
+    # From here on: on a busy machine the imports alone may take longer than a short budget.
+    begun = time.monotonic()
+    end = begun + total * sum(share for _, share in todo)
     with torch.inference_mode():
-        for index, workload in enumerate(workloads):
-            if settings.pace:
-                if not settings.pace.allows("shape"):
-                    break
-                now = time.monotonic()  # what went by until now is not this run's own time
-                due = now + settings.budget_s / len(workloads)
-                _WorkloadRun(workload, device, settings, emitter, watch).run(due, float("inf"))
-                continue
-            now, left = time.monotonic(), len(workloads) - index
-            due = now + max(end - now, 0.0) / left
-            latest = end - (1 - OVERDRAFT) * budget_s * (left - 1) / len(workloads)
-            progress(f"{suite} {index + 1}/{len(workloads)} {workload.key}: {due - now:.0f} s")
-            _WorkloadRun(workload, device, settings, emitter, watch).run(due, max(due, latest))
+        for index, (workload, share) in enumerate(todo):
+            if settings.pace and not settings.pace.allows("shape"):
+                break
+            now, later = time.monotonic(), sum(each for _, each in todo[index + 1 :])
+            if settings.pace:  # the time that goes by is not this run's own
+                due, latest = now + total * share, float("inf")
+            else:
+                due = now + max(end - now, 0.0) * share / (share + later)
+                latest = max(due, end - (1 - OVERDRAFT) * total * later)
+            progress(f"{suite} {index + 1}/{len(todo)} {workload.key}: {due - now:.0f} s")
+            _WorkloadRun(workload, device, settings, emitter, watch).run(due, latest)
     emitter.emit("final", {"seconds": round(time.monotonic() - started, 3)})
+
+
+def _import_networks() -> None:
+    """Import diffusers now; where that fails, every case says so later."""
+    try:
+        from . import networks  # noqa: F401
+    except Exception as error:
+        progress(f"  {type(error).__name__}: {error}"[:90])
 
 
 class _WorkloadRun:
@@ -124,14 +112,15 @@ class _WorkloadRun:
     def __init__(
         self,
         workload: Workload,
-        device: str,
+        device: Device,
         settings: Settings,
         emitter: Emitter,
         watch: nvml.Watch | None,
     ) -> None:
         self.workload, self.device = workload, device
         self.settings, self.emitter, self.watch = settings, emitter, watch
-        self.reference, self.backends = compared(workload.suite)
+        self.backends = compared(workload.suite, settings.choice, device)
+        self.reference = next(iter(self.backends))
 
     def run(self, due: float, latest: float) -> None:
         """Admit each backend or say why not, then time those that were admitted."""
@@ -139,29 +128,35 @@ class _WorkloadRun:
         if begun >= latest:
             self._give_up("discarded", TOO_LATE)
             return
+        seconds = due - begun
         try:
-            network, found = self._prepare()
+            network, found = self._prepare(begun + SURVEY_SHARE * seconds)
         except Exception as error:
             self._give_up(*parity.explain(error))
             return
         self.emitter.emit("shape", self._shape_record(network, found))
         admitted: dict[str, schedule.Sample] = {}
-        for index, (name, backend) in enumerate(self.backends.items(), start=1):
-            call = partial(network.run, backend)
-            warm_by = begun + (due - begun) * WARM_UP_SHARE * index / len(self.backends)
+        for index, name in enumerate(self.backends, start=1):
+            warm_by = begun + seconds * WARM_UP_SHARE * index / len(self.backends)
             again = name + AGAIN if name == self.reference else None
-            case = self._examined(name, network, found, warm_by, latest)
+            admit_by = float("inf") if again else begun + ADMISSION_SHARE * seconds
+            case = self._examined(name, network, found, warm_by, admit_by)
             for each in filter(None, (name, again)):
                 self.emitter.emit("case", {**self._case(each), **case})
                 if case["status"] == "ok":
-                    admitted[each] = partial(timing.sample, call, 1, self.device)
+                    admitted[each] = partial(self._sample, name, network)
         if admitted:
             least, pace = self.settings.least_rounds, self.settings.pace
             plan = Schedule(self.settings.seed, least, due, latest, pace)
             key, emit = self.workload.key, self.emitter.emit
             schedule.run(admitted, self.reference, key, plan, emit, self.watch)
 
-    def _prepare(self) -> "tuple[Network, Survey]":
+    def _sample(self, name: str, network: "Network") -> tuple[int, int]:
+        """One pass; the context of a forced kernel is around it, and not in its time."""
+        with forced.around(name):
+            return timing.sample(partial(network.run, self.backends[name]), 1, self.device)
+
+    def _prepare(self, survey_by: float) -> "tuple[Network, Survey]":
         # Here, not above: without diffusers there are still the cases, and why they are missing.
         try:
             from .attention import survey
@@ -172,7 +167,7 @@ class _WorkloadRun:
             raise ImportError(f"{type(error).__name__}: {error}") from error
 
         network = Network(self.workload, self.device, self.settings.seed)
-        return network, survey(network, self.backends)
+        return network, survey(network, self.backends, survey_by)
 
     def _give_up(self, status: str, reason: str) -> None:
         """Emit a case with the reason for every backend: not even the network could be had."""
@@ -200,7 +195,7 @@ class _WorkloadRun:
         }
 
     def _examined(
-        self, name: str, network: "Network", found: "Survey", warm_by: float, latest: float
+        self, name: str, network: "Network", found: "Survey", warm_by: float, admit_by: float
     ) -> dict[str, Any]:
         """Check and warm up one backend: what its case holds beside its name."""
         case: dict[str, Any]
@@ -208,10 +203,11 @@ class _WorkloadRun:
             if name in found.refused:
                 status, reason = found.refused[name]
                 case = {"status": status, "reason": reason}
-            elif time.monotonic() > latest:
+            elif name in found.late or time.monotonic() > admit_by:
                 case = {"status": "discarded", "reason": TOO_LATE}
             else:
-                case = self._measured(name, network, found, warm_by)
+                with forced.around(name):
+                    case = self._measured(name, network, found, warm_by)
         except Exception as error:
             status, reason = parity.explain(error)
             case = {"status": status, "reason": reason}

@@ -5,16 +5,20 @@ web UI says which optimization it applied; this module asks and times.
 
 For each set of pictures every backend first draws it in one step, which tells its memory and
 whether it can; then all that can are timed in rounds of random order, the first of them twice in
-each: the A/A pair. Every timed picture follows one of one step under the same optimization.
+each: the A/A pair. Every timed picture follows another of its size under the same optimization,
+which after a switch is one of one step.
+
+On a GPU the driver's counters are read around each round, as in the other suites.
 """
 
 import base64
 import hashlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from . import rounds
+from . import nvml, rounds
 from .attn_plan import Device
 from .image_plan import LADDER, STRETCH, Pictures, SizeName, drawn, first_of, planned, shares
 from .records import Emitter, progress
@@ -102,6 +106,7 @@ def run(api: Api, plan: Plan, emitter: Emitter) -> None:
     dtype = dtype_of(api)
     api.select(TITLES[plan.backends[0]])
     memory = memory_of(api)
+    watch, watched = _watch(device)
     if plan.skip:
         # What was begun with one size goes on with it, however long a picture takes today.
         side, steps = first_of(plan.skip[0])
@@ -113,7 +118,7 @@ def run(api: Api, plan: Plan, emitter: Emitter) -> None:
         for pictures, share in zip(whole, shares(whole), strict=True)
         if pictures.name not in plan.skip
     ]
-    notes = [f"image: peak memory: {memory.source}"]
+    notes = [f"image: peak memory: {memory.source}", *watched]
     if dtype is not None:
         notes.append(DTYPE_NOTE.format(dtype=dtype))
     emitter.emit("plan", {"reference": plan.backends[0], "dtype": dtype, "notes": notes})
@@ -124,8 +129,21 @@ def run(api: Api, plan: Plan, emitter: Emitter) -> None:
         progress(f"image {index + 1}/{len(todo)} {pictures.name}: {left:.0f} s")
         # The plain picture has a round, whatever the time: without it there is nothing to tell.
         latest = end if pictures.name != whole[0].name else float("inf")
-        _PicturesRun(pictures, api, plan, emitter, memory).run(now + left, latest)
+        _PicturesRun(pictures, api, plan, emitter, memory, watch).run(now + left, latest)
     emitter.emit("final", {"seconds": round(time.monotonic() - begun, 3)})
+
+
+def _watch(device: Device) -> tuple[nvml.Watch | None, list[str]]:
+    """The watch on the GPU that the web UI draws on, and what to note; none on a CPU."""
+    if device != "cuda":
+        return None, []
+    watch, what = nvml.watch(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    # The web UI is there already, by an id that the driver may not tell as it is known here.
+    told = [] if watch is None else watch.begin(lambda: None, beside=1)
+    notes = [f"image: {each}" for each in (what, *told)]
+    for note in notes:
+        progress(note)
+    return watch, notes
 
 
 class _PicturesRun:
@@ -138,12 +156,18 @@ class _PicturesRun:
         plan: Plan,
         emitter: Emitter,
         memory: Resident | Reserved | Unknown,
+        watch: nvml.Watch | None = None,
     ) -> None:
         self.pictures, self.api, self.plan = pictures, api, plan
-        self.emitter, self.memory = emitter, memory
+        self.emitter, self.memory, self.watch = emitter, memory, watch
         self.samples: dict[str, list[int]] = {}
         self.sent: set[str] = set()
         self.tried_s: list[float] = []
+        self.applied: str | None = None
+        """The backend that drew last, at this size."""
+        self.kept = 0
+        self.warming = self.inside = self.spent = 0.0
+        """Seconds of the rounds: in switches and warm-up, in timed pictures, and all."""
 
     def run(self, due: float, latest: float) -> None:
         """Try each backend, then time those that can; moments of time.monotonic() in seconds.
@@ -165,7 +189,7 @@ class _PicturesRun:
             for backend in {name.removesuffix(AGAIN): None for name in self.samples}:
                 self._case(backend, "discarded", late)
             self.samples.clear()
-        self.emitter.emit("shape_end", {"shape": key, "reasons": self._reasons()})
+        self.emitter.emit("shape_end", {"shape": key, "reasons": self._reasons(), **self._shares()})
 
     def _too_late(self, latest: float) -> str | None:
         """Why there is no time for a round of all backends, by the faster pictures of one step.
@@ -214,25 +238,59 @@ class _PicturesRun:
         index, longest = 0, 0.0
         while self.samples:
             begun = time.monotonic()
-            order = rounds.order(list(self.samples), self.plan.seed, self.pictures.name, index)
-            for position, name in enumerate(order):
-                self._sample(name, index, position)
+            self._round(index)
             index += 1
-            longest = max(longest, time.monotonic() - begun)
-            if done(self.samples, index, self.plan) or time.monotonic() + longest > due:
+            now = time.monotonic()
+            longest = max(longest, now - begun)
+            self.spent += now - begun
+            if done(self.samples, self.kept, self.plan) or now + longest > due:
                 break
 
-    def _sample(self, name: str, index: int, position: int) -> None:
-        """One timed request; a backend that fails now ends its case only."""
+    def _round(self, index: int) -> None:
+        """Time every case once; a round in which the GPU was slowed down does not count."""
+        before = None if self.watch is None else self.watch.read()
+        order = rounds.order(list(self.samples), self.plan.seed, self.pictures.name, index)
+        taken: dict[str, int] = {}
+        for position, name in enumerate(order):
+            ns = self._sample(name, index, position)
+            if ns is not None:
+                taken[name] = ns
+        watch = self.watch
+        seen = {} if watch is None or before is None else nvml.between(before, watch.read())
+        why = nvml.slowdown(seen)
+        if why is None:
+            self.kept += 1
+            for name, ns in taken.items():
+                self.samples[name].append(ns)
+        record = {"order": list(taken), "samples_ns": taken, "host_ns": taken}
+        told = {"shape": self.pictures.name, "round": index, "nvml": seen, "discarded": why}
+        self.emitter.emit("round", {**record, **told})
+
+    def _switch(self, backend: str) -> None:
+        """Apply an optimization, and warm it up by a picture of one step, if it is not the last's.
+
+        Raises Refused.
+        """
+        if backend == self.applied:
+            return
+        begun = time.monotonic()
+        self.applied = None
+        self.api.select(TITLES[backend])
+        self.api.draw(self.plan.seed, replace(self.pictures, steps=1))
+        self.applied = backend
+        self.warming += time.monotonic() - begun
+
+    def _sample(self, name: str, index: int, position: int) -> int | None:
+        """One timed request, in ns; a backend that fails now ends its case only, and has None."""
         try:
-            self.api.select(TITLES[name.removesuffix(AGAIN)])
-            self.api.draw(self.plan.seed, replace(self.pictures, steps=1))
+            self._switch(name.removesuffix(AGAIN))
             taken, pngs = self.api.draw(self.plan.seed, self.pictures)
         except Refused as error:
+            self.applied = None
             self._say(name, _status(error), str(error))
             del self.samples[name]
-            return
-        self.samples[name].append(taken)
+            return None
+        self.inside += taken / 1e9
         digest = pixels_digest(pngs)
         fresh = digest not in self.sent
         self.sent.add(digest)
@@ -248,6 +306,16 @@ class _PicturesRun:
                 "png": base64.b64encode(pngs[0]).decode() if fresh else None,
             },
         )
+        return taken
+
+    def _shares(self) -> dict[str, float]:
+        """Parts of the rounds' time: warming up, and what was neither that nor a timed picture."""
+        if not self.spent:
+            return {}
+        return {
+            "outside_share": rounds.outside_share(self.inside + self.warming, self.spent),
+            "warmup_share": round(self.warming / self.spent, 6),
+        }
 
     def _reasons(self) -> dict[str, str | None]:
         widths, least = _paired(self.samples), self.plan.least_rounds

@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from .backends import Backend
-from .workloads import REDUCTION, TEXT_TOKENS, Workload
+from .workloads import REDUCTION, Workload
 
 TIMESTEP = 500
 POOLED_TEXT = 1280
@@ -115,7 +115,7 @@ def _forward(model: Any, workload: Workload, device: str, seed: int) -> Callable
         pixels = draw(config["latent_channels"], latent, latent)
         return _first(partial(model.decode, pixels, return_dict=False))
     sample = draw(config["in_channels"], latent, latent)
-    text = draw(TEXT_TOKENS, config["cross_attention_dim"])
+    text = draw(workload.tokens, config["cross_attention_dim"])
     # Sizes and crop of the picture, as SDXL is told them.
     sizes = torch.tensor([[workload.side, workload.side, 0, 0, workload.side, workload.side]])
     added = {

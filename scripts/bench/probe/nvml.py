@@ -21,6 +21,10 @@ _SLOWDOWNS = ("hw_thermal_slowdown_ns", "sw_thermal_slowdown_ns", "hw_power_brak
 _ACTIVE = {0x20: "sw thermal slowdown", 0x40: "hw thermal slowdown", 0x80: "hw power brake"}
 """Bits of the reasons that hold at a moment, which drivers tell that do not count the time."""
 _SLOW = sum(_ACTIVE)
+UNWATCHED = (
+    "THE GPU IS NOT WATCHED: no round is discarded for heat, and clocks, energy and others on the "
+    "GPU are not known"
+)
 _VALUES = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal"}
 """Member of NVML's union of values by NVML_VALUE_TYPE_*."""
 
@@ -86,9 +90,12 @@ class Watch:
         """Take the module pynvml, initialized, and one of its device handles."""
         self._nvml, self._handle = nvml, handle
         self._ours = {os.getpid()}
+        self._beside = 0
 
-    def begin(self, use: Callable[[], object]) -> list[str]:
+    def begin(self, use: Callable[[], object], beside: int = 0) -> list[str]:
         """Say who uses the GPU, then call `use`, by which this process starts to.
+
+        So many processes `beside` ours are no strangers, whatever their ids.
 
         In a container we have another process id than the driver knows us by: what comes with
         `use` is taken for ours.
@@ -98,7 +105,8 @@ class Watch:
         use()
         self._ours |= (self._processes() or set()) - before
         told = []
-        if strangers := len(before - self._ours):
+        self._beside = beside
+        if strangers := self._strangers(before):
             told.append(f"the GPU is in use by {strangers} other processes")
         if busy:
             told.append(f"the GPU was {busy} % busy before anything was measured: others use it")
@@ -114,8 +122,11 @@ class Watch:
             sm_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
             mem_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
             temperature_c=self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
-            others=None if (seen := self._processes()) is None else len(seen - self._ours),
+            others=None if (seen := self._processes()) is None else self._strangers(seen),
         )
+
+    def _strangers(self, seen: set[int]) -> int:
+        return max(0, len(seen - self._ours) - self._beside)
 
     def _processes(self) -> set[int] | None:
         """Ids of the processes that compute on the GPU, as far as the driver shows them here."""
@@ -148,7 +159,7 @@ def watch(visible: str | None) -> tuple[Watch | None, str]:
     try:
         import pynvml
     except ImportError as error:
-        return None, f"nvidia-ml-py is not installed ({error})"
+        return None, f"{UNWATCHED}: nvidia-ml-py is not installed ({error})"
     which = selector(visible)
     try:
         pynvml.nvmlInit()
@@ -156,4 +167,4 @@ def watch(visible: str | None) -> tuple[Watch | None, str]:
         find = pynvml.nvmlDeviceGetHandleByIndex if by_index else pynvml.nvmlDeviceGetHandleByUUID
         return Watch(pynvml, find(which)), f"NVML {pynvml.nvmlSystemGetNVMLVersion()}"
     except pynvml.NVMLError as error:
-        return None, f"NVML does not answer ({error})"
+        return None, f"{UNWATCHED}: NVML does not answer ({error})"

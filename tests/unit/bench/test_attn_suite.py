@@ -237,7 +237,7 @@ def test_a_probe_that_ends_early_is_a_failure_and_keeps_its_records() -> None:
 
     kept: list[RawRecord] = []
     with pytest.raises(Failure, match="lack of memory"):
-        attn.measure(killed, Settings(1, 6, 10.0, quick=True), kept)
+        attn.measure(killed, Settings(1, 6, 10.0), kept)
     assert kept == [{"record": "header"}]
 
 
@@ -256,7 +256,7 @@ def test_what_the_probe_runs_in_is_removed_when_measuring_stops() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as stopped:
-        attn.measure(interrupted, Settings(1, 6, 10.0, quick=True), Interrupting())
+        attn.measure(interrupted, Settings(1, 6, 10.0), Interrupting())
     assert stopped.traceback and removed == [True]
 
 

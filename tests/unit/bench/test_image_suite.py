@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
@@ -21,10 +22,11 @@ from PIL.PngImagePlugin import PngInfo
 from scripts.bench import image
 from scripts.bench.exports import system_info
 from scripts.bench.probe import image as driver
-from scripts.bench.probe import image_plan, webui, webui_memory
+from scripts.bench.probe import image_plan, nvml, webui, webui_memory
 from scripts.bench.probe.__main__ import parser
 from scripts.bench.probe.attn_plan import Choice, Device
 from scripts.bench.probe.image_plan import Pictures
+from scripts.bench.probe.nvml import Reading
 from scripts.bench.schema import contradictions
 from scripts.bench.suite import Settings
 from tests.support.results import run_of
@@ -35,7 +37,7 @@ Model loaded in 3.1s.
 Applying attention optimization: sub-quadratic... done.
 Disabling attention optimization
 """
-SETTINGS = Settings(seed=5, rounds=2, budget_s=300, quick=True, attn=Choice("quick"), exact=True)
+SETTINGS = Settings(seed=5, rounds=2, budget_s=300, choice=Choice("quick"), exact=True)
 
 
 def png(value: int, text: str = "") -> bytes:
@@ -205,13 +207,87 @@ def test_a_whole_session_against_a_fake_web_ui(server: FakeWebUi) -> None:
     }
 
 
-def test_every_timed_picture_has_one_seed_and_follows_a_warm_up(server: FakeWebUi) -> None:
-    image.measure(Here(server), SETTINGS, [])
+def test_every_timed_picture_has_one_seed_and_follows_one_of_the_same_optimization(
+    server: FakeWebUi,
+) -> None:
+    """After a switch that is one of one step; where nothing was switched, there is none."""
+    to = Collector()
+    plan = driver.Plan(("sdp", "naive"), 5, 2, 300, "quick", True)
+    driver.run(webui.Api(server.url), plan, to)  # type: ignore[arg-type]
     drawn = [body for path, body in server.requests if path.endswith("txt2img")]
-    assert {body["seed"] for body in drawn[1:]} == {5}
-    side, steps = drawn[-1]["width"], drawn[-1]["steps"]
-    timed = [i for i, b in enumerate(drawn) if (b["width"], b["steps"]) == (side, steps)]
-    assert all(drawn[i - 1]["steps"] == 1 for i in timed[-8:])
+    assert {body["seed"] for body in drawn} == {5}
+    rounds = [r for r in to.records if r["record"] == "round"]
+    asked = [name.removesuffix("@again") for each in rounds for name in each["order"]]
+    expected: list[str | int] = []
+    for before, now in pairwise([None, *asked]):
+        expected += ["options", 1, 20] if now != before else [20]
+    assert len(expected) < 3 * len(asked)
+    made = [body.get("steps", "options") for _, body in server.requests]
+    assert made[-len(expected) :] == expected
+
+
+def test_the_rounds_time_is_told_apart_into_pictures_warm_up_and_the_rest(
+    server: FakeWebUi,
+) -> None:
+    records: list[dict[str, Any]] = []
+    image.measure(Here(server), SETTINGS, records)
+    (end,) = [r for r in records if r["record"] == "shape_end"]
+    assert 0 < end["warmup_share"] < 1
+    assert 0 < end["outside_share"] < 1 - end["warmup_share"]
+    for case in image.evaluate(records, seed=1).cases:
+        assert case.shape["warmup_share"] == end["warmup_share"]
+        assert case.shape["outside_share"] == end["outside_share"]
+
+
+class HotWatch:
+    """A fake of the watch on a GPU that is slowed by heat in its second round."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def begin(self, use: Any, beside: int) -> list[str]:
+        assert beside == 1
+        return ["the GPU is in use by 3 other processes"]
+
+    def read(self) -> Reading:
+        self.looks += 1
+        return Reading({"hw_thermal_slowdown_ns": 5 * (self.looks >= 4)}, sm_mhz=1980)
+
+
+def test_rounds_of_a_slowed_gpu_do_not_count_and_who_uses_it_is_told(
+    server: FakeWebUi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvml, "watch", lambda _: (HotWatch(), "NVML 13"))
+    records: list[dict[str, Any]] = []
+    image.measure(Here(with_gpu(server)), SETTINGS, records)
+    measured = image.evaluate(records, seed=1)
+    cases = {case.id.rsplit("/", 1)[-1]: case for case in measured.cases}
+    sdp = cases["sdp"]
+    assert len(sdp.samples_ns) == len(sdp.nvml) == len(sdp.cycles) == 3
+    assert [(each.round, each.reason) for each in sdp.discarded] == [(1, "hw thermal slowdown")]
+    assert "1 rounds discarded" in str(sdp.reason)
+    assert len([r for r in records if r["record"] == "round"]) == 4
+    assert "image: the GPU is in use by 3 other processes" in measured.notes
+    run = run_of(tuple(measured.cases), tuple(measured.compare))
+    assert list(contradictions(run)) == []
+
+
+def test_a_gpu_without_nvml_is_said_loudly(
+    server: FakeWebUi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    records: list[dict[str, Any]] = []
+    image.measure(Here(with_gpu(server)), SETTINGS, records)
+    notes = image.evaluate(records, seed=1).notes
+    assert any("THE GPU IS NOT WATCHED: no round is discarded" in note for note in notes)
+    assert not any("NOT WATCHED" in note for note in cpu_notes(server))
+
+
+def cpu_notes(server: FakeWebUi) -> list[str]:
+    server.peak, server.cuda = 0, {"error": "unavailable"}
+    records: list[dict[str, Any]] = []
+    image.measure(Here(server), SETTINGS, records)
+    return image.evaluate(records, seed=1).notes
 
 
 def test_previews_are_off_while_it_measures(server: FakeWebUi) -> None:
@@ -273,7 +349,7 @@ def test_a_session_cut_short_before_any_picture() -> None:
     assert measured.compare == []
 
 
-DEFAULT = replace(SETTINGS, quick=False, attn=Choice("default"))
+DEFAULT = replace(SETTINGS, choice=Choice("default"))
 
 
 def with_gpu(server: FakeWebUi) -> FakeWebUi:

@@ -104,7 +104,7 @@ def test_replay_may_stand_among_the_suites_of_every_run_and_has_no_seconds() -> 
         (("--suite", "image", "--in", "host"), "suite image does not run with --in host"),
         (("--python", "python3"), "--python is of --in host"),
         (("--quick", "--full"), "exclude each other"),
-        (("--suite", "replay", "--full"), "--full is of the suites attn and image"),
+        (("--suite", "replay", "--full"), "--full is of the suites attn, unet"),
         (("--suite", "attn", "--backend", "sdq"), "no backend 'sdq'"),
         (("--suite", "attn", "--quick", "--record"), "--quick is a glance"),
         (("--gate", "--quick"), "--gate does not go with --quick"),
@@ -137,5 +137,5 @@ def test_in_the_host_the_suites_that_run_there_are_measured_without_an_image(
         run("--in", "host", "--python", "/some/python", "--full", "--dtype", "float32")
     ((probe, settings),) = asked
     assert probe == Path("/some/python")
-    assert settings.attn == Choice("full", dtypes=("float32",))
+    assert settings.choice == Choice("full", dtypes=("float32",))
     assert not settings.exact

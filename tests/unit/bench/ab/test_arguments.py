@@ -10,6 +10,7 @@ from scripts.bench.ab.ask import Ask, Side, about
 from scripts.bench.compare import Compared
 from scripts.bench.options import parser
 from scripts.bench.probe.attn_plan import Choice, jobs
+from scripts.bench.probe.workloads import backends, chosen
 from scripts.workspace.errors import BadInput, Failure
 
 NOTHING = Compared(changes=(), missing=(), differences=())
@@ -43,14 +44,16 @@ def test_what_is_measured_is_what_was_chosen(asked: list[tuple[str, str, Ask]]) 
 def test_every_suite_of_networks_can_be_asked(asked: list[tuple[str, str, Ask]]) -> None:
     with pytest.raises(Failure):
         ab("--suite", "unet,vae", "--quick")
-    assert [(each.suite, each.quick) for _, _, each in asked] == [("unet", True), ("vae", True)]
+    chosen = [(each.suite, each.choice.size) for _, _, each in asked]
+    assert chosen == [("unet", "quick"), ("vae", "quick")]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--suite", "image"], "knows no suite 'image'; it knows attn, unet, vae"),
-        (["--suite", "vae", "--shape", "sd15-512-self-64"], "--shape is of the suite attn"),
+        (["--suite", "vae", "--cold"], "--cold is of the suite attn"),
+        (["--suite", "vae", "--shape", "sd15-512-self-64"], "vae has no shape"),
         (["--compare", "a", "b"], "measures two locks in turns: leave out --compare"),
         (["--json", "x"], "leave out --json"),
         (["--full", "--record"], "leave out --record and --full"),
@@ -88,6 +91,14 @@ def test_cases_of_several_suites_share_the_budget() -> None:
         ("attn", 30.0, 4),
         ("unet", 30.0, 4),
     ]
+
+
+def test_of_a_network_the_very_cases_are_asked_again() -> None:
+    cases = [f"vae/sd15-512-x4/bfloat16/{name}" for name in ("sdp-3d@again", "sdp-efficient")]
+    (ask,) = about(cases, 60.0, size="full")
+    choice = ask.choice
+    assert [each.key for each in chosen("vae", choice, "cuda")] == ["sd15-512-x4/bfloat16"]
+    assert backends("vae", choice, "cuda") == ("sdp-3d", "sdp-efficient")
 
 
 def test_cold_cases_are_asked_with_cold_caches() -> None:

@@ -147,6 +147,12 @@ def test_longer_prompts_and_cold_caches_are_other_workloads() -> None:
     assert evidence(more) == evidence(run)
 
 
+def test_a_batch_in_a_network_s_name_is_the_workload_s_and_not_another_one() -> None:
+    run = step_run({"sdp": 1.0, "xformers": 0.9}, name="sd15-512-x4", batch=8)
+    (found,) = evidence(run)
+    assert (found.workload.name, found.workload.images) == ("sd15-512", 4)
+
+
 @pytest.mark.parametrize("copies", [2, 5])
 @given(
     ends=st.lists(st.floats(0.8, 1.25), min_size=3, max_size=3),

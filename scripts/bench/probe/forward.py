@@ -144,7 +144,7 @@ class _WorkloadRun:
             self._give_up(*parity.explain(error))
             return
         self.emitter.emit("shape", self._shape_record(network, found))
-        admitted: dict[str, schedule.Sample] = {}
+        admitted: dict[str, schedule.Take] = {}
         for index, (name, backend) in enumerate(self.backends.items(), start=1):
             call = partial(network.run, backend)
             warm_by = begun + (due - begun) * WARM_UP_SHARE * index / len(self.backends)
@@ -153,7 +153,8 @@ class _WorkloadRun:
             for each in filter(None, (name, again)):
                 self.emitter.emit("case", {**self._case(each), **case})
                 if case["status"] == "ok":
-                    admitted[each] = partial(timing.sample, call, 1, self.device)
+                    timed = timing.Timed(call, self.device, launches=case["launches"])
+                    admitted[each] = timed.sample
         if admitted:
             least, pace = self.settings.least_rounds, self.settings.pace
             plan = Schedule(self.settings.seed, least, due, latest, pace)
@@ -240,14 +241,16 @@ class _WorkloadRun:
         if fault is not None:
             return {**case, "status": "discarded", "reason": fault, "disagrees": True}
         times = list(output.times_ns)
-        warm = timing.warm_up(call, times, warm_by, self.device)
+        launches = kernels.launches(call, self.device)
+        warm = timing.Timed(call, self.device, launches=launches).warm_up(times, warm_by)
         return {
             **case,
             "warm": warm,
             "warm_up_calls": len(times),
-            "attention_share": share(network, backend, self.device),
+            "launches": launches,
+            "attention_share": share(network, backend, self.device, launches),
             "peak_bytes": timing.peak_bytes(call, self.device),
-            "resolved_kernel": kernels.resolved(partial(backend, *found.largest), self.device),
+            "resolved_kernel": kernels.resolved(partial(backend, *found.largest), self.device).name,
             "status": "ok",
             "reason": None,
         }

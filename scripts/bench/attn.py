@@ -149,7 +149,10 @@ def _case(
     kept = [r for r in rounds if not r["discarded"]]
     samples = [r["samples_ns"][backend] for r in kept]
     status, reason = _outcome(case, backend, rounds, kept, end, ended)
-    floor = case.get("floor_ns")
+    waited = cases.issue_bound(backend, kept)
+    # A median of times to issue says nothing of the GPU's ceilings.
+    is_issue = waited is not None and 0 < waited >= len(kept) / 2
+    floor = None if is_issue else case.get("floor_ns")
     return Case(
         id=case["id"],
         suite="attn",
@@ -162,7 +165,7 @@ def _case(
         samples_ns=tuple(samples),
         order=tuple(r["order"].index(backend) for r in kept),
         host_ns=tuple(r["host_ns"][backend] for r in kept),
-        cycles=cases.cycles(samples, kept),
+        cycles=cases.cycles(backend, kept),
         peak_bytes=case.get("peak_bytes"),
         nvml=tuple(r["nvml"] for r in kept if r["nvml"]),
         discarded=cases.discarded(backend, rounds),
@@ -170,8 +173,10 @@ def _case(
         bytes=case["bytes"],
         exps=case["exps"],
         pct_floor=100 * floor / stats.median(samples).value if floor and samples else None,
-        bound=case.get("bound"),
-        rel_l2=_finite(case.get("rel_l2")),
+        bound="issue" if is_issue else case.get("bound"),
+        rel_l2=cases.finite(case.get("rel_l2")),
+        max_abs=cases.finite(case.get("max_abs")),
+        issue_bound=waited,
         bitwise=case.get("bitwise"),
     )
 
@@ -192,7 +197,7 @@ def _outcome(
         return ended["status"], f"after {len(kept)} rounds: {ended['reason']}"
     if not kept:
         return "discarded", cases.untimed(rounds)
-    told = []
+    told = [cases.issue_remark(backend, kept)]
     if end is None:
         told.append(f"noisy: the run ended after {len(kept)} rounds")
     else:
@@ -200,8 +205,3 @@ def _outcome(
     if not case.get("warm", True):
         told.append("warm-up unsettled")
     return "ok", "; ".join(filter(None, [*told, *cases.remarks(rounds, kept)])) or None
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON knows no infinity: an error that is none becomes None, its reason says why."""
-    return value if value is not None and value < float("inf") else None

@@ -81,7 +81,8 @@ def _case(
         cut = f"noisy: the run ended after {len(samples)} rounds"
         cold = None if case.get("warm", True) else "warm-up unsettled"
         noisy = cut if end is None else end["reasons"].get(backend)
-        reason = "; ".join(filter(None, [noisy, cold, *remarks(mine, kept)])) or None
+        told = [issue_remark(backend, kept), noisy, cold, *remarks(mine, kept)]
+        reason = "; ".join(filter(None, told)) or None
     return Case(
         id=case["id"],
         suite=suite,
@@ -94,12 +95,14 @@ def _case(
         samples_ns=tuple(samples),
         order=tuple(r["order"].index(backend) for r in kept),
         host_ns=tuple(r["host_ns"][backend] for r in kept),
-        cycles=cycles(samples, kept),
+        cycles=cycles(backend, kept),
         nvml=tuple(r["nvml"] for r in kept if r.get("nvml")),
         discarded=discarded(backend, mine),
         peak_bytes=case.get("peak_bytes"),
         attention_share=case.get("attention_share"),
-        rel_l2=_finite(case.get("rel_l2")),
+        rel_l2=finite(case.get("rel_l2")),
+        max_abs=finite(case.get("max_abs")),
+        issue_bound=issue_bound(backend, kept),
         bitwise=case.get("bitwise"),
     )
 
@@ -121,11 +124,27 @@ def remarks(rounds: Sequence[RawRecord], kept: Sequence[RawRecord]) -> Iterator[
         yield f"others used the GPU in {shared} rounds"
 
 
-def cycles(samples: Sequence[int], rounds: Sequence[RawRecord]) -> tuple[int, ...]:
-    """SM cycles of each sample: its time in ns by the round's SM clock in MHz; () if not known."""
-    clocks = [r.get("nvml", {}).get("sm_mhz") for r in rounds]
+def issue_bound(backend: str, rounds: Sequence[RawRecord]) -> int | None:
+    """In how many rounds the GPU waited for the host to issue a backend; None on a CPU."""
+    told = [r.get("issue_bound", {}).get(backend) for r in rounds]
+    return None if not told or None in told else sum(told)
+
+
+def issue_remark(backend: str, rounds: Sequence[RawRecord]) -> str | None:
+    """The same in words, which come first: such samples are no times of the GPU."""
+    waited = issue_bound(backend, rounds)
+    return f"issue-bound in {waited} rounds" if waited else None
+
+
+def cycles(backend: str, rounds: Sequence[RawRecord]) -> tuple[int, ...]:
+    """SM cycles of each sample: its time in ns by the SM clock in MHz right around it.
+
+    () where one of them is not known.
+    """
+    clocks = [r.get("sm_mhz", {}).get(backend) for r in rounds]
     if None in clocks:
         return ()
+    samples = [r["samples_ns"][backend] for r in rounds]
     return tuple(ns * mhz // 1000 for ns, mhz in zip(samples, clocks, strict=True))
 
 
@@ -144,6 +163,6 @@ def discarded(backend: str, rounds: Sequence[RawRecord]) -> tuple[Discarded, ...
     )
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     """JSON knows no infinity: an error that is none becomes None, its reason says why."""
     return value if value is not None and value < float("inf") else None

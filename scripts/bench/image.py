@@ -254,7 +254,7 @@ class _Pictures:
             order=tuple(image["position"] for image in taken),
             host_ns=tuple(samples),
             # A round that was cut short has pictures, and no record of its clock.
-            cycles=cases.cycles(samples, kept) if len(samples) == len(kept) else (),
+            cycles=cases.cycles(name, kept) if len(samples) == len(kept) else (),
             nvml=tuple(r["nvml"] for r in kept if r["nvml"]),
             discarded=cases.discarded(name, rounds),
             peak_bytes=tried[0]["peak_bytes"] if tried else None,

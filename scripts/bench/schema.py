@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -126,7 +127,10 @@ class Case(Record):
     explain (None where they are not known). `peak_bytes` is what a call takes beyond its inputs and
     weights, of suite image all that the web UI held, `attention_share` the part of a network's time
     inside its attention, from 0 to 1.
-    `nvml` is what the GPU's driver counted in each round, `cycles` the sample by its SM clock.
+    `nvml` is what the GPU's driver counted in each round, `cycles` the sample by the SM clock right
+    around it. `issue_bound` counts the samples in which the GPU waited for the host, so that they
+    are times to issue; None in results of before that was asked, and on a CPU. `max_abs` is the
+    largest difference from float64, `rel_l2` the L2 norm of all over that of the exact ones.
     """
 
     id: str
@@ -151,8 +155,17 @@ class Case(Record):
     pct_floor: float | None = None
     bound: str | None = None
     rel_l2: float | None = None
+    max_abs: float | None = None
+    issue_bound: int | None = Field(default=None, ge=0)
     bitwise: bool | None = None
     difference: Difference | None = None
+
+    @property
+    def issue_ns(self) -> float | None:
+        """Median time to issue a call; None where that is no time beside the samples'."""
+        if not self.host_ns or self.host_ns == self.samples_ns:
+            return None
+        return statistics.median(self.host_ns)
 
 
 class Comparison(Record):
@@ -308,6 +321,8 @@ def _of_case(case: Case) -> Iterator[str]:
     for name, values in (("host_ns", case.host_ns), ("cycles", case.cycles)):
         if values and len(values) != len(case.samples_ns):
             yield f"has {len(case.samples_ns)} samples and {len(values)} {name}"
+    if (case.issue_bound or 0) > len(case.samples_ns):
+        yield f"has {len(case.samples_ns)} samples, {case.issue_bound} of them issue-bound"
     if not all(0 < sample < MOST for sample in case.samples_ns):
         yield "has a sample that is no time"
     if case.peak_bytes is not None and not 0 <= case.peak_bytes < MOST:

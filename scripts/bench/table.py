@@ -131,6 +131,9 @@ def _table(
     table.add_column("backend", no_wrap=True)
     table.add_column("ran")
     table.add_column("median ms", justify="right", no_wrap=True)
+    has_issue = any(case.issue_ns is not None for case in cases)
+    if has_issue:
+        table.add_column("issue us", justify="right", no_wrap=True)
     if first.suite != "attn":
         table.add_column("it/s", justify="right", no_wrap=True)
     if first.suite != "attn":
@@ -146,8 +149,14 @@ def _table(
         table.add_column("of ceiling", justify="right", no_wrap=True)
     table.add_column("note")
     for case in cases:
-        table.add_row(*_row(case, verdicts.get(case.id), case.id in references))
+        label, ran, time, *rest = _row(case, verdicts.get(case.id), case.id in references)
+        table.add_row(label, ran, time, *([_issue(case)] if has_issue else []), *rest)
     return table
+
+
+def _issue(case: Case) -> str:
+    """What a call takes to issue, which on a GPU may be longer than the call itself."""
+    return "-" if case.issue_ns is None else f"{case.issue_ns / 1e3:,.1f}"
 
 
 def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:

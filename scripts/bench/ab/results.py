@@ -58,7 +58,7 @@ def _rounds(records: Iterable[RawRecord]) -> dict[str, list[RawRecord]]:
 
 
 def _taken(record: RawRecord, backend: str) -> Taken:
-    ns, mhz = record["samples_ns"][backend], record.get("nvml", {}).get("sm_mhz")
+    ns, mhz = record["samples_ns"][backend], record.get("sm_mhz", {}).get(backend)
     return ns, None if mhz is None else ns * mhz // 1000
 
 

@@ -9,6 +9,8 @@ from scripts.bench.schema import Case, Comparison, Run
 from scripts.bench.stats import Estimate
 
 HEAD = ("backend", "ran", "median ms", "per second", "ratio", "verdict", "samples")
+ISSUE = "issue us"
+"""A last column, only where the time to issue a call is not its time: on a GPU."""
 # An underscore between letters or digits is never markup, and kernels have many.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
@@ -36,10 +38,13 @@ def _table(
     scaled = f" (scaled: {first.shape['scaled']})" if first.shape.get("scaled") else ""
     yield f"### {_cell(title + scaled)}"
     yield ""
-    yield _row(HEAD)
-    yield _row(["---", "---", "---:", "---:", "---:", "---", "---:"])
+    has_issue = any(case.issue_ns is not None for case in cases)
+    yield _row([*HEAD, ISSUE] if has_issue else HEAD)
+    yield _row(["---", "---", "---:", "---:", "---:", "---", "---:", *["---:"] * has_issue])
     for case in cases:
-        yield _row(_cell(each) for each in _cells(case, found.get(case.id), compare))
+        cells = _cells(case, found.get(case.id), compare)
+        issue = ["-" if case.issue_ns is None else f"{case.issue_ns / 1e3:.4g}"] * has_issue
+        yield _row(_cell(each) for each in [*cells, *issue])
 
 
 def _cells(case: Case, found: Figures | None, compare: Sequence[Comparison]) -> list[str]:

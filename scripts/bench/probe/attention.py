@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from . import forced, parity
 from .backends import Backend
 from .networks import Network
-from .timing import between, mark
+from .timing import Timed, between, mark
 
 SHARE_PASSES = 3
 KEPT_BYTES = 2**30
@@ -168,22 +169,25 @@ class Stopwatch:
         return out
 
     def nanoseconds(self) -> int:
-        """Time between all pairs of marks, all of which the device must have passed."""
-        return sum(between(before, after) for before, after in self._marks)
+        """Time between all pairs of marks, all of which the device must have passed; forget them.
+
+        On CUDA the device must not have waited for the host: that would be in it.
+        """
+        total = sum(between(before, after) for before, after in self._marks)
+        self._marks.clear()
+        return total
 
 
-def share(network: Network, backend: Backend, device: str) -> float:
+def share(network: Network, backend: Backend, device: str, launches: int = 1) -> float:
     """Part of a pass's time that is spent in the backend, from 0 to 1: the median of three passes.
 
     The projections before and after it, which all backends share, count as the network's. These
-    passes are no samples: the marks cost time of their own.
+    passes are no samples: the marks cost time of their own. `launches` are the kernels of a pass.
     """
+    watch = Stopwatch(backend, device)
+    timed = Timed(partial(network.run, watch), device, launches=launches)
     shares = []
     for _ in range(SHARE_PASSES):
-        watch = Stopwatch(backend, device)
-        before = mark(device)
-        network.run(watch)
-        after = mark(device)
-        parity.synchronize(device)
-        shares.append(watch.nanoseconds() / between(before, after))
+        taken = timed.sample()
+        shares.append(watch.nanoseconds() / taken.device_ns)
     return statistics.median(shares)

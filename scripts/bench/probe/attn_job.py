@@ -4,16 +4,19 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
-from . import attn_timing, kernels, nvml, parity, rounds
+from . import attn_timing, kernels, nvml, parity, rounds, timing
 from .attn_backends import Call, prepared
 from .attn_plan import AGAIN, REFERENCE, Choice, Device, Job
 from .paced import Pace
 from .records import Emitter, progress
 from .roofline import Ceilings, floor_seconds
+from .samples import Sample, round_record
+from .timing import Timed
 
 WARM_UP_SHARE = 0.25
 """Part of a shape's time that its backends may share, in equal parts, for warming up; a backend
@@ -76,25 +79,24 @@ class JobRun:
             for name in names:
                 self._refuse(name, *parity.explain(error))
             return
-        admitted: dict[str, Call] = {}
+        admitted: dict[str, Timed] = {}
         for index, name in enumerate(names):
             requested = REFERENCE if name == AGAIN else name
             call = prepared(requested, shape.model, *inputs, shape.h)
             part = self.seconds * WARM_UP_SHARE * (index + 1) / len(names)
-            if self._admit(name, call, expected, warm_by=self.begun + part):
-                admitted[name] = call
+            timed = self._admitted(name, call, expected, warm_by=self.begun + part)
+            if timed is not None:
+                admitted[name] = timed
         calls = rounds.calls_per_sample(self.fastest_ns)
+        if self.place.evict is not None:
+            calls = min(calls, attn_timing.MOST_COLD_CALLS)
         self.emit("shape", {**shape.as_json(), **self._conditions(calls)})
         if admitted:
             self._rounds(admitted, calls)
 
     def _conditions(self, calls: int) -> dict[str, Any]:
-        cold = self.place.evict is not None
-        return {
-            "dtype": self.job.dtype,
-            "cache": "cold" if cold else "hot",
-            "calls_per_sample": min(calls, attn_timing.MOST_COLD_CALLS) if cold else calls,
-        }
+        cache = "hot" if self.place.evict is None else "cold"
+        return {"dtype": self.job.dtype, "cache": cache, "calls_per_sample": calls}
 
     def _case(self, name: str) -> dict[str, Any]:
         """What is known of a case beforehand: its name, and what it costs at least."""
@@ -123,40 +125,44 @@ class JobRun:
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
-    def _admit(self, name: str, call: Call, expected: torch.Tensor, warm_by: float) -> bool:
-        """Check and warm up one backend; emit its case."""
+    def _admitted(
+        self, name: str, call: Call, expected: torch.Tensor, warm_by: float
+    ) -> Timed | None:
+        """Check and warm up one backend, emit its case; return what times it, unless it fails."""
         case: dict[str, Any] = {}
         refused: tuple[str, str] | None = None
+        timed: Timed | None = None
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             try:
                 found = parity.check(call.once, expected, self.device)
                 fault = found.fault(self.job.dtype)
                 if fault is None:
-                    case.update(self._warm_up(call, list(found.times_ns), warm_by))
-                    case["resolved_kernel"] = kernels.resolved(call.once, self.device)
-                    case["peak_bytes"] = attn_timing.peak_bytes(call, self.device)
+                    kernel, launches = kernels.resolved(call.once, self.device)
+                    peak = timing.peak_bytes(call.once, self.device)
+                    case.update(resolved_kernel=kernel, launches=launches, peak_bytes=peak)
+                    timed = attn_timing.timed(call, self.device, launches, self.place.evict)
+                    case.update(self._warm_up(timed, list(found.times_ns), warm_by))
             except Exception as error:
                 refused = parity.explain(error, [str(each.message) for each in warned])
         if refused is not None:
             # After the exception is gone: its frames held what the call had allocated.
             self._refuse(name, *refused)
-            return False
+            return None
         case.update(rel_l2=found.rel_l2, max_abs=found.max_abs, bitwise=found.bitwise)
         status = "ok" if fault is None else "discarded"
         if fault is not None:
             progress(f"  {name}: {fault}")
         self.emit("case", {**self._case(name), **case, "status": status, "reason": fault})
-        return fault is None
+        return timed
 
-    def _warm_up(self, call: Call, times: list[int], warm_by: float) -> dict[str, Any]:
+    def _warm_up(self, timed: Timed, times: list[int], warm_by: float) -> dict[str, Any]:
         """Go on from the repeats of the parity check until the times settle, or time is up."""
-        while not rounds.is_warm(times) and time.monotonic() < warm_by:
-            times.append(attn_timing.sample(call, self.device, 1).device_ns)
+        warm = timed.warm_up(times, warm_by)
         self.fastest_ns = min(self.fastest_ns, min(times))
-        return {"warm": rounds.is_warm(times), "warm_up_calls": len(times)}
+        return {"warm": warm, "warm_up_calls": len(times)}
 
-    def _rounds(self, admitted: dict[str, Call], calls: int) -> None:
+    def _rounds(self, admitted: dict[str, Timed], calls: int) -> None:
         """Time all admitted backends in rounds; emit each round when it is done."""
         least, seed = self.place.settings.least_rounds, self.place.settings.seed
         pace = self.place.settings.pace
@@ -167,11 +173,11 @@ class JobRun:
         while admitted and (pace is None or pace.allows("round")):
             start = time.monotonic()
             order = rounds.order(list(admitted), seed, self.job.shape.name, index)
-            taken, seconds, seen = self._round(order, admitted, calls)
-            inside += seconds
+            taken, clocks, seen = self._round(order, admitted, calls)
+            inside += sum(each.device_ns for each in taken.values()) * calls / 1e9
             index += 1
             why = nvml.slowdown(seen)
-            self.emit("round", {**self.key, **_round_record(order, taken, seen, why)})
+            self.emit("round", {**self.key, **round_record(order, taken, clocks, seen, why)})
             if why is None and taken:
                 kept += 1
                 samples = {name: samples[name] for name in taken}
@@ -198,32 +204,29 @@ class JobRun:
         )
 
     def _round(
-        self, order: Sequence[str], admitted: dict[str, Call], calls: int
-    ) -> tuple[dict[str, attn_timing.Sample], float, dict[str, int]]:
-        """Every backend once; the seconds in them; and what the driver counted meanwhile.
+        self, order: Sequence[str], admitted: dict[str, Timed], calls: int
+    ) -> tuple[dict[str, Sample], dict[str, int | None], dict[str, int]]:
+        """Every backend once; the SM clock meanwhile; and what the driver counted in the round.
 
         One that fails now is taken out of `admitted`, and ends its case only.
         """
         watch = self.place.watch
         before = None if watch is None else watch.read()
-        taken: dict[str, attn_timing.Sample] = {}
-        inside = 0.0
+        taken: dict[str, Sample] = {}
+        clocks: dict[str, int | None] = {}
         for name in order:
             failed: tuple[str, str] | None = None
-            start = time.perf_counter()
             try:
-                taken[name] = attn_timing.sample(
-                    admitted[name], self.device, calls, self.place.evict
+                taken[name], clocks[name] = nvml.clocked(
+                    watch, partial(admitted[name].sample, calls)
                 )
             except Exception as error:
                 failed = parity.explain(error)
-            inside += time.perf_counter() - start
             if failed is not None:
                 self._end_case(name, *failed)
                 del admitted[name]
-        if watch is None or before is None:
-            return taken, inside, {}
-        return taken, inside, nvml.between(before, watch.read())
+        seen = {} if watch is None or before is None else nvml.between(before, watch.read())
+        return taken, clocks, seen
 
     def _end_case(self, name: str, status: str, reason: str) -> None:
         progress(f"  {name}: {status}: {reason[:90]}")
@@ -237,21 +240,6 @@ class JobRun:
         next_end = now + (now - begun) / done
         enough = kept >= self.place.settings.least_rounds
         return next_end > (min(self.begun + self.seconds, self.latest) if enough else self.latest)
-
-
-def _round_record(
-    order: Sequence[str],
-    taken: Mapping[str, attn_timing.Sample],
-    seen: Mapping[str, int],
-    discarded: str | None,
-) -> dict[str, Any]:
-    return {
-        "order": [name for name in order if name in taken],
-        "samples_ns": {name: each.device_ns for name, each in taken.items()},
-        "host_ns": {name: each.host_ns for name, each in taken.items()},
-        "nvml": dict(seen),
-        "discarded": discarded,
-    }
 
 
 def _widths(samples: Mapping[str, Sequence[int]]) -> dict[str, float]:

@@ -4,12 +4,13 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import shutil
-import subprocess
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from . import first_gpu
 
 # Of cgroup v2, then of v1.
 _LIMITS = ("cpu.max", "memory.max", "cpu/cpu.cfs_quota_us", "memory/memory.limit_in_bytes")
@@ -17,6 +18,8 @@ _ASKED = ("uuid", "driver_version", "power.limit", "clocks.max.sm", "mig.mode.cu
 # Variables that change what torch, its math libraries or the allocator do.
 _PREFIXES = ("OMP_", "MKL_", "KMP_", "GOMP_", "TORCH_", "PYTORCH_", "CUDA_", "CUDNN_", "NVIDIA_")
 _NAMES = ("LD_PRELOAD", "MALLOC_ARENA_MAX", "XFORMERS_FORCE_DISABLE_TRITON")
+# As CUDA takes them, which may be cut short: GPU-8932f937-..., MIG-..., MIG-GPU-.../1/0.
+_UUID = re.compile(r"\b(GPU|MIG)-(?:GPU-)?[0-9a-f][0-9a-f-]*(?![0-9a-z-])", re.IGNORECASE)
 
 
 def _text(path: str) -> str | None:
@@ -49,13 +52,12 @@ def gpu() -> dict[str, Any] | None:
     if not torch.cuda.is_available():
         return None
     major, minor = torch.cuda.get_device_capability()
-    asked = _nvidia_smi(_ASKED)
+    asked = first_gpu.asked(_ASKED, first_gpu.identifier())
     uuid = asked["uuid"]
     return {
         "name": torch.cuda.get_device_name(),
         "capability": f"{major}.{minor}",
-        # Enough to tell two GPUs apart; the serial-like id itself stays on the machine.
-        "uuid_hash": hashlib.sha256(uuid.encode()).hexdigest()[:16] if uuid else None,
+        "uuid_hash": hashed(uuid) if uuid else None,
         "driver": asked["driver_version"],
         "power_limit": asked["power.limit"],
         "clocks_max": asked["clocks.max.sm"],
@@ -63,22 +65,14 @@ def gpu() -> dict[str, Any] | None:
     }
 
 
-def _nvidia_smi(fields: tuple[str, ...]) -> dict[str, str | None]:
-    """Ask nvidia-smi about the first GPU; all None where it is not there or fails."""
-    unknown: dict[str, str | None] = dict.fromkeys(fields)
-    if shutil.which("nvidia-smi") is None:
-        return unknown
-    answer = subprocess.run(
-        ["nvidia-smi", "--id=0", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    values = [value.strip() for value in answer.stdout.strip().split(",")]
-    if answer.returncode != 0 or len(values) != len(fields):
-        return unknown
-    return dict(zip(fields, values, strict=True))
+def hashed(uuid: str) -> str:
+    """Enough to tell two GPUs apart; the serial-like id itself stays on the machine."""
+    return hashlib.sha256(uuid.encode()).hexdigest()[:16]
+
+
+def without_uuids(value: str) -> str:
+    """`value` with the hash of every UUID of a GPU, or of a part of one, in its place."""
+    return _UUID.sub(lambda found: f"{found[1]}-sha256:{hashed(found[0])}", value)
 
 
 def software() -> dict[str, str | None]:
@@ -101,7 +95,7 @@ def software() -> dict[str, str | None]:
 def flags() -> dict[str, Any]:
     """Switches of torch as they are, and the variables of the environment that matter."""
     kept = {
-        name: value
+        name: without_uuids(value)
         for name, value in os.environ.items()
         if name in _NAMES or name.startswith(_PREFIXES)
     }

@@ -135,7 +135,7 @@ class _WorkloadRun:
             self._give_up(*parity.explain(error))
             return
         self.emitter.emit("shape", self._shape_record(network, found))
-        admitted: dict[str, schedule.Sample] = {}
+        admitted: dict[str, schedule.Take] = {}
         for index, name in enumerate(self.backends, start=1):
             warm_by = begun + seconds * WARM_UP_SHARE * index / len(self.backends)
             again = name + AGAIN if name == self.reference else None
@@ -144,17 +144,18 @@ class _WorkloadRun:
             for each in filter(None, (name, again)):
                 self.emitter.emit("case", {**self._case(each), **case})
                 if case["status"] == "ok":
-                    admitted[each] = partial(self._sample, name, network)
+                    admitted[each] = self._timed(name, network, case["launches"]).sample
         if admitted:
             least, pace = self.settings.least_rounds, self.settings.pace
             plan = Schedule(self.settings.seed, least, due, latest, pace)
             key, emit = self.workload.key, self.emitter.emit
             schedule.run(admitted, self.reference, key, plan, emit, self.watch)
 
-    def _sample(self, name: str, network: "Network") -> tuple[int, int]:
+    def _timed(self, name: str, network: "Network", launches: int) -> timing.Timed:
         """One pass; the context of a forced kernel is around it, and not in its time."""
-        with forced.around(name):
-            return timing.sample(partial(network.run, self.backends[name]), 1, self.device)
+        call = partial(network.run, self.backends[name])
+        around = partial(forced.around, name)
+        return timing.Timed(call, self.device, launches=launches, around=around)
 
     def _prepare(self, survey_by: float) -> "tuple[Network, Survey]":
         # Here, not above: without diffusers there are still the cases, and why they are missing.
@@ -237,14 +238,16 @@ class _WorkloadRun:
         if fault is not None:
             return {**case, "status": "discarded", "reason": fault, "disagrees": True}
         times = list(output.times_ns)
-        warm = timing.warm_up(call, times, warm_by, self.device)
+        launches = kernels.launches(call, self.device)
+        warm = timing.Timed(call, self.device, launches=launches).warm_up(times, warm_by)
         return {
             **case,
             "warm": warm,
             "warm_up_calls": len(times),
-            "attention_share": share(network, backend, self.device),
+            "launches": launches,
+            "attention_share": share(network, backend, self.device, launches),
             "peak_bytes": timing.peak_bytes(call, self.device),
-            "resolved_kernel": kernels.resolved(partial(backend, *found.largest), self.device),
+            "resolved_kernel": kernels.resolved(partial(backend, *found.largest), self.device).name,
             "status": "ok",
             "reason": None,
         }

@@ -13,16 +13,17 @@ On a GPU the driver's counters are read around each round, as in the other suite
 
 import base64
 import hashlib
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from . import nvml, rounds
+from . import first_gpu, nvml, rounds
 from .attn_plan import Device
 from .image_plan import LADDER, STRETCH, Pictures, SizeName, drawn, first_of, planned, shares
 from .records import Emitter, progress
 from .rounds import AGAIN
+from .samples import Sample, round_record
 from .webui import TITLES, Api, Refused, dtype_of, on_gpu
 from .webui_memory import Reserved, Resident, Unknown, memory_of
 
@@ -137,7 +138,7 @@ def _watch(device: Device) -> tuple[nvml.Watch | None, list[str]]:
     """The watch on the GPU that the web UI draws on, and what to note; none on a CPU."""
     if device != "cuda":
         return None, []
-    watch, what = nvml.watch(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    watch, what = nvml.watch(first_gpu.identifier() or "0")
     # The web UI is there already, by an id that the driver may not tell as it is known here.
     told = [] if watch is None else watch.begin(lambda: None, beside=1)
     notes = [f"image: {each}" for each in (what, *told)]
@@ -250,21 +251,21 @@ class _PicturesRun:
         """Time every case once; a round in which the GPU was slowed down does not count."""
         before = None if self.watch is None else self.watch.read()
         order = rounds.order(list(self.samples), self.plan.seed, self.pictures.name, index)
-        taken: dict[str, int] = {}
+        taken: dict[str, Sample] = {}
+        clocks: dict[str, int | None] = {}
         for position, name in enumerate(order):
-            ns = self._sample(name, index, position)
-            if ns is not None:
-                taken[name] = ns
+            sample, clock = self._sample(name, index, position)
+            if sample is not None:
+                taken[name], clocks[name] = sample, clock
         watch = self.watch
         seen = {} if watch is None or before is None else nvml.between(before, watch.read())
         why = nvml.slowdown(seen)
         if why is None:
             self.kept += 1
-            for name, ns in taken.items():
-                self.samples[name].append(ns)
-        record = {"order": list(taken), "samples_ns": taken, "host_ns": taken}
-        told = {"shape": self.pictures.name, "round": index, "nvml": seen, "discarded": why}
-        self.emitter.emit("round", {**record, **told})
+            for name, sample in taken.items():
+                self.samples[name].append(sample.device_ns)
+        told = round_record(order, taken, clocks, seen, why)
+        self.emitter.emit("round", {"shape": self.pictures.name, "round": index, **told})
 
     def _switch(self, backend: str) -> None:
         """Apply an optimization, and warm it up by a picture of one step, if it is not the last's.
@@ -280,16 +281,20 @@ class _PicturesRun:
         self.applied = backend
         self.warming += time.monotonic() - begun
 
-    def _sample(self, name: str, index: int, position: int) -> int | None:
-        """One timed request, in ns; a backend that fails now ends its case only, and has None."""
+    def _sample(self, name: str, index: int, position: int) -> tuple[Sample | None, int | None]:
+        """One timed request and the SM clock meanwhile, in MHz.
+
+        A backend that fails now ends its case only, and has None.
+        """
+        draw = partial(self.api.draw, self.plan.seed, self.pictures)
         try:
             self._switch(name.removesuffix(AGAIN))
-            taken, pngs = self.api.draw(self.plan.seed, self.pictures)
+            (taken, pngs), clock = nvml.clocked(self.watch, draw)
         except Refused as error:
             self.applied = None
             self._say(name, _status(error), str(error))
             del self.samples[name]
-            return None
+            return None, None
         self.inside += taken / 1e9
         digest = pixels_digest(pngs)
         fresh = digest not in self.sent
@@ -306,7 +311,7 @@ class _PicturesRun:
                 "png": base64.b64encode(pngs[0]).decode() if fresh else None,
             },
         )
-        return taken
+        return Sample(taken, taken), clock
 
     def _shares(self) -> dict[str, float]:
         """Parts of the rounds' time: warming up, and what was neither that nor a timed picture."""

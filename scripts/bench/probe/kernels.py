@@ -1,7 +1,7 @@
 """Which kernel a call really ran, from torch's profiler: names of flags do not tell."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,20 +15,47 @@ _PARTS = ("aten::baddbmm", "aten::bmm", "aten::_softmax", "aten::exp")
 _LONGEST = 160
 
 
-def resolved(call: Callable[[], Any], device: str) -> str:
+class Resolved(NamedTuple):
+    """What a call came to: its operator, on CUDA with a kernel; and how many it launched."""
+
+    name: str
+    launches: int
+
+
+def resolved(call: Callable[[], Any], device: str) -> Resolved:
     """Name the attention operator that `call` reached, and on CUDA its longest-running kernel.
 
     A fused operator is named alone; a backend made of single operators by those that matter.
     """
+    events = _events(call, device)
+    name = _operator([event.key for event in events])
+    kernels = _kernels(events)
+    if device == "cuda":
+        name = f"{name}; {_longest(kernels)}"
+    return Resolved(name[:_LONGEST], _count(kernels))
+
+
+def launches(call: Callable[[], Any], device: str) -> int:
+    """How many kernels `call` launches; zero on a CPU, where it is not even called."""
+    return _count(_kernels(_events(call, device))) if device == "cuda" else 0
+
+
+def _events(call: Callable[[], Any], device: str) -> Any:
+    """The profiler's events of one call, those of one name as one."""
     with recorder(device) as profiler:
         call()
         if device == "cuda":
             torch.cuda.synchronize()
-    events = profiler.key_averages()
-    name = _operator([event.key for event in events])
-    if device == "cuda":
-        name = f"{name}; {_longest_kernel(events)}"
-    return name[:_LONGEST]
+    return profiler.key_averages()
+
+
+def _kernels(events: Any) -> list[Any]:
+    """What ran on the GPU: kernels, copies and fills, each of which is one launch."""
+    return [event for event in events if "cuda" in str(event.device_type).lower()]
+
+
+def _count(kernels: list[Any]) -> int:
+    return sum(int(kernel.count) for kernel in kernels)
 
 
 def _operator(names: list[str]) -> str:
@@ -40,9 +67,8 @@ def _operator(names: list[str]) -> str:
     return " + ".join(name for name in _PARTS if name in names) or "unknown"
 
 
-def _longest_kernel(events: Any) -> str:
+def _longest(kernels: list[Any]) -> str:
     """The CUDA kernel with the most time of its own (the attribute's name changed in torch 2.4)."""
-    kernels = [e for e in events if "cuda" in str(e.device_type).lower()]
     if not kernels:
         return "no CUDA kernel seen"
 

@@ -7,7 +7,9 @@ MHz. Nothing is ever set: clocks stay as they are.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Taken = TypeVar("Taken")
 
 # Name in our records: the field's name in nvidia-ml-py after NVML_FI_DEV_CLOCKS_EVENT_REASON_.
 _COUNTERS = {
@@ -18,9 +20,14 @@ _COUNTERS = {
     "hw_power_brake_ns": "HW_POWER_BRAKE_SLOWDOWN",
 }
 _SLOWDOWNS = ("hw_thermal_slowdown_ns", "sw_thermal_slowdown_ns", "hw_power_brake_ns")
-_ACTIVE = {0x20: "sw thermal slowdown", 0x40: "hw thermal slowdown", 0x80: "hw power brake"}
-"""Bits of the reasons that hold at a moment, which drivers tell that do not count the time."""
-_SLOW = sum(_ACTIVE)
+_ACTIVE: Mapping[int, tuple[str, str | None]] = {
+    0x08: ("hw slowdown", None),
+    0x20: ("sw thermal slowdown", "sw_thermal_slowdown_ns"),
+    0x40: ("hw thermal slowdown", "hw_thermal_slowdown_ns"),
+    0x80: ("hw power brake", "hw_power_brake_ns"),
+}
+"""Bits of the reasons that hold at a moment, and the counters that tell the same for a whole round.
+The first has none; the others' are newer than the bits, and a driver may have some of them."""
 UNWATCHED = (
     "THE GPU IS NOT WATCHED: no round is discarded for heat, and clocks, energy and others on the "
     "GPU are not known"
@@ -52,8 +59,10 @@ def between(before: Reading, after: Reading) -> dict[str, int]:
     for name, value in after.counters.items():
         if name in before.counters and value > before.counters[name]:
             made[name] = value - before.counters[name]
-    if not after.counters and after.active & _SLOW:
-        made["active_slowdowns"] = after.active & _SLOW
+    counted = before.counters.keys() & after.counters.keys()
+    uncounted = sum(bit for bit, (_, counter) in _ACTIVE.items() if counter not in counted)
+    if active := after.active & uncounted:
+        made["active_slowdowns"] = active
     if before.energy_mj is not None and after.energy_mj is not None:
         made["energy_mj"] = after.energy_mj - before.energy_mj
     for name in ("sm_mhz", "mem_mhz"):
@@ -70,17 +79,24 @@ def between(before: Reading, after: Reading) -> dict[str, int]:
 def slowdown(seen: Mapping[str, int]) -> str | None:
     """Why a round must be discarded: heat or hardware lowered the clocks. None if it need not."""
     found = [name.removesuffix("_ns").replace("_", " ") for name in _SLOWDOWNS if name in seen]
-    found += [name for bit, name in _ACTIVE.items() if seen.get("active_slowdowns", 0) & bit]
+    active = seen.get("active_slowdowns", 0)
+    found += [name for bit, (name, _) in _ACTIVE.items() if active & bit]
     return " and ".join(found) or None
 
 
-def selector(visible: str | None) -> int | str:
-    """Which GPU is torch's first: an index, or the identifier, from CUDA_VISIBLE_DEVICES.
+def clocked(watch: "Watch | None", take: Callable[[], Taken]) -> tuple[Taken, int | None]:
+    """What `take` gives, and the SM clock meanwhile in MHz: the mean of before and after.
 
-    Indices are NVML's where CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    None where nothing is watched, or the clock is not told.
     """
-    first = (visible or "0").split(",")[0].strip()
-    return int(first) if first.isdigit() else first
+    if watch is None:
+        return take(), None
+    before = watch.sm_mhz()
+    taken = take()
+    after = watch.sm_mhz()
+    if before is None or after is None:
+        return taken, None
+    return taken, round((before + after) / 2)
 
 
 class Watch:
@@ -119,7 +135,7 @@ class Watch:
             counters=self._counters(),
             active=self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0,
             energy_mj=self._ask("nvmlDeviceGetTotalEnergyConsumption"),
-            sm_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            sm_mhz=self.sm_mhz(),
             mem_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
             temperature_c=self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
             others=None if (seen := self._processes()) is None else self._strangers(seen),
@@ -127,6 +143,11 @@ class Watch:
 
     def _strangers(self, seen: set[int]) -> int:
         return max(0, len(seen - self._ours) - self._beside)
+
+    def sm_mhz(self) -> int | None:
+        """The SM clock at this moment, which is asked around each sample."""
+        mhz: int | None = self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM)
+        return mhz
 
     def _processes(self) -> set[int] | None:
         """Ids of the processes that compute on the GPU, as far as the driver shows them here."""
@@ -154,17 +175,22 @@ class Watch:
         }
 
 
-def watch(visible: str | None) -> tuple[Watch | None, str]:
-    """A watch on torch's first GPU, or None; and in words what is watched or why nothing is."""
+def watch(identifier: str) -> tuple[Watch | None, str]:
+    """A watch on the GPU of that index or UUID, or None; in words what is watched or why not."""
     try:
         import pynvml
     except ImportError as error:
         return None, f"{UNWATCHED}: nvidia-ml-py is not installed ({error})"
-    which = selector(visible)
     try:
         pynvml.nvmlInit()
-        by_index = isinstance(which, int)
-        find = pynvml.nvmlDeviceGetHandleByIndex if by_index else pynvml.nvmlDeviceGetHandleByUUID
-        return Watch(pynvml, find(which)), f"NVML {pynvml.nvmlSystemGetNVMLVersion()}"
+        return Watch(pynvml, _handle(pynvml, identifier)), (
+            f"NVML {pynvml.nvmlSystemGetNVMLVersion()}"
+        )
     except pynvml.NVMLError as error:
         return None, f"{UNWATCHED}: NVML does not answer ({error})"
+
+
+def _handle(nvml: Any, identifier: str) -> Any:
+    if identifier.isdigit():
+        return nvml.nvmlDeviceGetHandleByIndex(int(identifier))
+    return nvml.nvmlDeviceGetHandleByUUID(identifier)

@@ -11,8 +11,9 @@ from typing import Any
 from . import nvml, rounds
 from .paced import Pace
 from .rounds import AGAIN
+from .samples import Sample, round_record
 
-Sample = Callable[[], tuple[int, int]]
+Take = Callable[[], Sample]
 Emit = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -34,7 +35,7 @@ class Schedule:
 
 
 def run(
-    cases: Mapping[str, Sample],
+    cases: Mapping[str, Take],
     reference: str,
     key: str,
     schedule: Schedule,
@@ -43,9 +44,8 @@ def run(
 ) -> None:
     """Time every case once per round in an order drawn anew, and emit each round when it is done.
 
-    A case gives its time on the device and on the host, in ns. `key` is what the records call the
-    set of cases. The first round is run whatever the time. A round in which `watch` saw the GPU
-    slowed down does not count.
+    `key` is what the records call the set of cases. The first round is run whatever the time. A
+    round in which `watch` saw the GPU slowed down does not count.
     """
     pace, least = schedule.pace, schedule.least_rounds
     samples: dict[str, list[int]] = {name: [] for name in cases}
@@ -56,29 +56,19 @@ def run(
         started = time.monotonic()
         before = None if watch is None else watch.read()
         order = rounds.order(list(cases), schedule.seed, key, done)
-        taken: dict[str, tuple[int, int]] = {}
+        taken: dict[str, Sample] = {}
+        clocks: dict[str, int | None] = {}
         for name in order:
-            start = time.monotonic()
-            taken[name] = cases[name]()
-            inside += time.monotonic() - start
+            taken[name], clocks[name] = nvml.clocked(watch, cases[name])
+            inside += taken[name].device_ns / 1e9
         seen = {} if watch is None or before is None else nvml.between(before, watch.read())
         why = nvml.slowdown(seen)
         done += 1
         if why is None:
             kept += 1
-            for name, (device_ns, _) in taken.items():
-                samples[name].append(device_ns)
-        emit(
-            "round",
-            {
-                "shape": key,
-                "order": order,
-                "samples_ns": {name: device_ns for name, (device_ns, _) in taken.items()},
-                "host_ns": {name: host_ns for name, (_, host_ns) in taken.items()},
-                "nvml": seen,
-                "discarded": why,
-            },
-        )
+            for name, each in taken.items():
+                samples[name].append(each.device_ns)
+        emit("round", {"shape": key, **round_record(order, taken, clocks, seen, why)})
         over = pace is None and (
             (kept >= least and rounds.is_precise(half_widths(samples, reference), kept, least))
             or _is_over(begun, done, kept, schedule)

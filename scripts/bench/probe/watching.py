@@ -1,11 +1,10 @@
 """What a reader of a run must know beforehand: what was loaded, and who else uses the GPU."""
 
-import os
 from functools import partial
 
 import torch
 
-from . import cuda12, nvml
+from . import cuda12, first_gpu, nvml
 from .attn_plan import Device
 from .records import progress
 
@@ -18,7 +17,7 @@ def begin(suite: str, device: Device) -> tuple[nvml.Watch | None, list[str]]:
         notes.append(runtime)
     watch = None
     if device == "cuda":
-        watch, what = nvml.watch(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        watch, what = nvml.watch(first_gpu.identifier() or "0")
         notes.append(what)
         if watch is not None:
             notes += watch.begin(partial(torch.zeros, 1, device=device))

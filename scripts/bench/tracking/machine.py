@@ -2,14 +2,12 @@
 
 import os
 import platform
-import subprocess
 from pathlib import Path
 
+from scripts.bench.probe import first_gpu
 from scripts.bench.tracking import HERE
 from scripts.bench.tracking.store import BENCHMARKS, Device, devices, slug
 from scripts.workspace.errors import BadInput
-
-LOOK_S = 30.0
 
 
 def here(root: Path = BENCHMARKS) -> Device:
@@ -37,13 +35,8 @@ def _recorded(known: list[Device]) -> str:
 
 
 def _gpu() -> str | None:
-    """The name of the first GPU as nvidia-smi and torch give it, or None."""
-    command = ["nvidia-smi", "--id=0", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LOOK_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    """The name of torch's first GPU as nvidia-smi and torch give it, or None."""
+    return first_gpu.asked(("name",), first_gpu.identifier())["name"]
 
 
 def _processor() -> str:

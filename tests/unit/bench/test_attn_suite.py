@@ -138,8 +138,9 @@ def test_a_case_that_did_not_warm_up_says_so() -> None:
 
 
 def gpu_round(index: int, discarded: str | None = None, **seen: int) -> dict[str, Any]:
-    nvml = {"sm_mhz": 1980, "energy_mj": 12, **seen}
-    return {**timed(index), "nvml": nvml, "discarded": discarded}
+    nvml = {"sm_mhz": 7, "energy_mj": 12, **seen}
+    clocks = {"sdp": 1980, "V1": 1950, "sdp@again": 1980}
+    return {**timed(index), "sm_mhz": clocks, "nvml": nvml, "discarded": discarded}
 
 
 def of(records: list[RawRecord], backend: str) -> Any:
@@ -180,9 +181,10 @@ def test_others_on_the_gpu_are_noted_and_count() -> None:
     assert found.reason == "others used the GPU in 20 rounds"
 
 
-def test_cycles_are_time_by_the_rounds_clock() -> None:
-    found = of([*ADMITTED, SHAPE, *(gpu_round(i) for i in range(20)), END], "sdp")
-    assert found.cycles == tuple(ns * 1980 // 1000 for ns in found.samples_ns)
+def test_cycles_are_time_by_the_clock_around_the_sample() -> None:
+    for backend, mhz in (("sdp", 1980), ("V1", 1950)):
+        found = of([*ADMITTED, SHAPE, *(gpu_round(i) for i in range(20)), END], backend)
+        assert found.cycles == tuple(ns * mhz // 1000 for ns in found.samples_ns)
     assert of([*ADMITTED, SHAPE, *(timed(i) for i in range(20)), END], "sdp").cycles == ()
 
 

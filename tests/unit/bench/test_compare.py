@@ -55,6 +55,16 @@ def test_each_case_is_held_against_itself() -> None:
     assert verdicts(before, after) == {"sdp": "SAME", "V1": "FASTER", "naive": "SLOWER"}
 
 
+@pytest.mark.parametrize(("cycles", "word"), [(1.2, "SLOWER"), (1.0, "INCONCLUSIVE")])
+def test_what_a_lower_clock_explains_is_no_change(cycles: float, word: str) -> None:
+    """A fifth slower: in cycles, too, or with as many as before."""
+    old = case("sdp")
+    counted = [case("sdp", factor, seed=2).samples_ns for factor in (1.0, cycles)]
+    before = old.model_copy(update={"cycles": counted[0]})
+    after = case("sdp", 1.2, seed=2, cycles=counted[1])
+    assert verdicts(run_of((before,)), run_of((after,))) == {"sdp": word}
+
+
 def test_less_than_two_runs_can_show_is_no_change() -> None:
     found = compared(run_of((case("sdp"),)), run_of((case("sdp", 1.02, seed=2),)))
     (change,) = found.changes

@@ -253,6 +253,9 @@ class HotWatch:
         self.looks += 1
         return Reading({"hw_thermal_slowdown_ns": 5 * (self.looks >= 4)}, sm_mhz=1980)
 
+    def sm_mhz(self) -> int:
+        return 1980
+
 
 def test_rounds_of_a_slowed_gpu_do_not_count_and_who_uses_it_is_told(
     server: FakeWebUi, monkeypatch: pytest.MonkeyPatch

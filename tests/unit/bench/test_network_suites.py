@@ -136,7 +136,12 @@ def test_what_a_reader_must_know_is_kept() -> None:
 
 def test_discarded_rounds_are_kept_apart_and_clocks_give_cycles() -> None:
     rounds = [
-        {**each, "nvml": {"sm_mhz": 2000, "other_processes": 1}, "discarded": None}
+        {
+            **each,
+            "sm_mhz": dict.fromkeys(UNET, 2000),
+            "nvml": {"sm_mhz": 7, "other_processes": 1},
+            "discarded": None,
+        }
         for each in ROUNDS
     ]
     rounds[3]["discarded"] = "hw thermal slowdown"

@@ -1,8 +1,9 @@
 """What NVML tells of a round. No GPU is here: values are made up in the form of real ones."""
 
 import os
-from types import SimpleNamespace
-from typing import Any
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -59,20 +60,33 @@ def test_what_happened_before_the_round_does_not_count() -> None:
 def test_a_driver_that_does_not_count_still_tells_of_a_slowdown() -> None:
     assert nvml.slowdown(nvml.between(Reading(), Reading(active=0x40))) == "hw thermal slowdown"
     assert nvml.slowdown(nvml.between(Reading(), Reading(active=0x04))) is None
+    all_bits = nvml.slowdown(nvml.between(Reading(), Reading(active=0xE8)))
+    assert (
+        all_bits == "hw slowdown and sw thermal slowdown and hw thermal slowdown and hw power brake"
+    )
+
+
+def test_each_counter_that_a_driver_lacks_is_made_up_for_by_its_bit() -> None:
+    """The counters of heat (269 to 271) came later than that of the power cap."""
+    some = {"sw_power_cap_ns": 5, "sw_thermal_slowdown_ns": 0}
+    for active, why in (
+        (0x40, "hw thermal slowdown"),
+        (0x80, "hw power brake"),
+        # Counted: what the counter does not show did not happen in the round.
+        (0x20, None),
+    ):
+        seen = nvml.between(Reading(some), Reading(some, active=active))
+        assert nvml.slowdown(seen) == why
+
+
+def test_the_slowdown_that_no_counter_tells_is_seen_by_its_bit() -> None:
+    seen = nvml.between(BEFORE, after(active=0x08 | 0x40))
+    assert seen["active_slowdowns"] == 0x08
+    assert nvml.slowdown(seen) == "hw slowdown"
 
 
 def test_what_the_gpu_does_not_tell_is_left_out() -> None:
     assert nvml.between(Reading(), Reading()) == {}
-
-
-@pytest.mark.parametrize(
-    ("visible", "which"),
-    [(None, 0), ("", 0), ("2", 2), ("3,1", 3), ("GPU-3c1f,GPU-77aa", "GPU-3c1f")],
-)
-def test_torchs_first_gpu_is_found_by_what_is_visible(
-    visible: str | None, which: int | str
-) -> None:
-    assert nvml.selector(visible) == which
 
 
 class FakeError(Exception):
@@ -151,7 +165,53 @@ def test_others_on_the_gpu_discard_no_round() -> None:
     assert nvml.slowdown(nvml.between(BEFORE, after(others=3))) is None
 
 
+def test_the_clock_of_a_sample_is_the_mean_of_before_and_after() -> None:
+    class Falling(FakeNvml):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told = [1980, 1650]
+
+        def nvmlDeviceGetClockInfo(self, _handle: object, _kind: int) -> int:
+            return self.told.pop(0)
+
+    assert nvml.clocked(nvml.Watch(Falling(), None), lambda: "taken") == ("taken", 1815)
+    assert nvml.clocked(None, lambda: "taken") == ("taken", None)
+
+
+def test_a_gpu_that_does_not_tell_its_clock_gives_none() -> None:
+    class Silent(FakeNvml):
+        def nvmlDeviceGetClockInfo(self, _handle: object, _kind: int) -> int:
+            raise FakeError("Not Supported")
+
+    assert nvml.clocked(nvml.Watch(Silent(), None), lambda: "taken") == ("taken", None)
+
+
+@pytest.mark.parametrize("identifier", ["1", "GPU-77aa"])
+def test_the_gpu_that_was_named_is_watched(
+    identifier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Two(FakeNvml):
+        def nvmlInit(self) -> None: ...
+
+        def nvmlSystemGetNVMLVersion(self) -> str:
+            return "12.550"
+
+        def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+            return ["first", "second"][index]
+
+        def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+            return {"GPU-77aa": "second"}[uuid]
+
+        def nvmlDeviceGetClockInfo(self, handle: object, _kind: int) -> int:
+            return {"first": 1, "second": 2}[str(handle)]
+
+    monkeypatch.setitem(sys.modules, "pynvml", cast(ModuleType, Two()))
+    watch, told = nvml.watch(identifier)
+    assert told == "NVML 12.550"
+    assert watch is not None and watch.sm_mhz() == 2
+
+
 def test_without_nvml_nothing_is_watched_and_the_reason_is_given() -> None:
-    watch, why = nvml.watch(None)
+    watch, why = nvml.watch("0")
     assert watch is None
     assert "nvidia-ml-py is not installed" in why or "NVML does not answer" in why

@@ -50,3 +50,16 @@ def test_what_a_probe_that_ended_early_had_measured_is_kept(
         collected(python(tmp_path, """echo '{"record": "header"}' """, end), into)
     assert said in failure.value.message
     assert into == [{"record": "header"}]
+
+
+def test_a_probe_has_minutes_beside_the_time_that_it_measures() -> None:
+    """It imports torch, makes the networks and compiles kernels outside of its budget."""
+    limits = []
+
+    def probe(_arguments: object, limit_s: float, code: dict[str, int]) -> probing.Records:
+        limits.append(limit_s)
+        yield {"record": "final"}
+        code["exit"] = 0
+
+    probing.collect(probe, ["unet"], 20.0, [])
+    assert 20.0 + 120.0 <= limits[0] <= 20.0 + 600.0

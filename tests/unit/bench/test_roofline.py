@@ -58,3 +58,13 @@ def test_an_unknown_ceiling_binds_nothing() -> None:
 )
 def test_of_other_devices_and_types_no_data_sheet_is_known(gpu: str | None, dtype: str) -> None:
     assert data_sheet(gpu, dtype) is None
+
+
+def test_what_is_moved_goes_by_the_bytes_of_an_item() -> None:
+    call, memory = shapes.sd15()[0], Ceilings(1e30, 1e12, 1e30, "")
+    b, h, n, m, d = 2, 8, 4096, 4096, 40
+    for itemsize in (2, 4):
+        # q and the output, k and v; each once.
+        moved = itemsize * b * h * d * (2 * n + 2 * m)
+        seconds, bound = floor_seconds(call, itemsize, memory)
+        assert (seconds, bound) == (moved / 1e12, "bytes")

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.bench.probe import schedule
 from scripts.bench.probe.nvml import Reading, Watch
+from scripts.bench.probe.samples import Sample
 from scripts.bench.probe.schedule import Schedule
 
 SECOND = 10**9
@@ -22,9 +23,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
-    def take(self, seconds: float) -> tuple[int, int]:
+    def take(self, seconds: float) -> Sample:
         self.now += seconds
-        return int(seconds * SECOND), 1
+        return Sample(int(seconds * SECOND), 1)
 
 
 @pytest.fixture
@@ -74,7 +75,10 @@ class HotWatch:
 
     def read(self) -> Reading:
         self.looks += 1
-        return Reading({"hw_thermal_slowdown_ns": 5 * (self.looks // 4)}, sm_mhz=1980)
+        return Reading({"hw_thermal_slowdown_ns": 5 * (self.looks // 4)})
+
+    def sm_mhz(self) -> int:
+        return 1980
 
 
 def test_rounds_of_a_slowed_gpu_do_not_count_and_are_made_up_for(clock: Clock) -> None:
@@ -122,7 +126,7 @@ def test_noise_is_followed_until_it_is_due(clock: Clock) -> None:
     """The ratio of V1 goes up and down: it is never known to half a percent."""
     counts = {"V1": 0}
 
-    def wobble() -> tuple[int, int]:
+    def wobble() -> Sample:
         counts["V1"] += 1
         return clock.take(2.0 + counts["V1"] % 5 / 10)
 

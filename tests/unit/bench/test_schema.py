@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.bench import schema
+from scripts.bench.tracking.store import BENCHMARKS
 from scripts.workspace.errors import BadInput
 from tests.support.results import case_of, run_of, runs
 
@@ -143,6 +144,7 @@ def test_a_wrong_or_unknown_field_is_named() -> None:
         ({"cases": (A, B, case_of("c", 1, order=()))}, "has 1 samples and 0 places"),
         ({"cases": (A, B, case_of("c", 1, host_ns=(1, 2)))}, "has 1 samples and 2 host_ns"),
         ({"cases": (A, B, case_of("c", 1, cycles=(1, 2)))}, "has 1 samples and 2 cycles"),
+        ({"cases": (A, B, case_of("c", 1, issue_bound=2))}, "1 samples, 2 of them issue-bound"),
         ({"cases": (A, B, case_of("c", 0))}, "has a sample that is no time"),
         ({"cases": (A, B, case_of("c", 2**63))}, "has a sample that is no time"),
         ({"cases": (A, B, case_of("c", 1, peak_bytes=-1))}, "has a peak of -1 bytes"),
@@ -168,6 +170,18 @@ def test_a_file_that_contradicts_itself_is_refused(changes: dict[str, Any], said
 def test_cases_with_samples_of_different_rounds_may_be_compared() -> None:
     run = RUN.model_copy(update={"cases": (A, case_of(B.id, 150))})
     assert schema.loads(schema.dumps(run), "run.json") == run
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*/runs/*.json")), ids=lambda p: p.stem)
+def test_the_committed_results_are_read(path: Path) -> None:
+    """They are of before some of the fields, which are then not known."""
+    assert schema.load(path).cases
+
+
+def test_the_time_to_issue_is_told_where_it_is_not_the_samples() -> None:
+    assert case_of("c", 5, 6, host_ns=(14, 16)).issue_ns == 15
+    assert case_of("c", 5, 6, host_ns=(5, 6)).issue_ns is None
+    assert case_of("c", 5, 6).issue_ns is None
 
 
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:

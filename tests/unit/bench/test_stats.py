@@ -174,6 +174,27 @@ def test_many_comparisons_of_nothing_raise_q() -> None:
 
 
 @pytest.mark.parametrize(
+    ("p_values", "q_values"),
+    [
+        ((0.01, 0.02, 0.03, 0.04), (0.04,) * 4),
+        ((0.04, 0.001, 0.03), (0.04, 0.003, 0.04)),
+        ((0.03, 0.9), (0.06, 0.9)),
+    ],
+)
+def test_q_is_benjamini_and_hochbergs(
+    p_values: tuple[float, ...], q_values: tuple[float, ...]
+) -> None:
+    """By hand: the k-th of m in order is p times m over k, and none is above one after it."""
+    slower = Estimate(0.05, 0.04, 0.06)
+    found = stats.judge(
+        [stats.Difference("a", f"b{p}", slower, 0.01, p, enough=True) for p in p_values]
+    )
+    assert [each.q for each in found] == pytest.approx(list(q_values))
+    words = ["SLOWER" if q <= 0.05 else "INCONCLUSIVE" for q in q_values]
+    assert [each.verdict for each in found] == words
+
+
+@pytest.mark.parametrize(
     ("cycles", "word"), [(1.10, "SLOWER"), (1.0, "INCONCLUSIVE"), (0.9, "INCONCLUSIVE")]
 )
 def test_what_is_slower_because_the_clock_fell_is_no_change(cycles: float, word: str) -> None:

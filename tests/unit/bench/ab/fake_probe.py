@@ -14,6 +14,7 @@ from pathlib import Path
 from scripts.bench.probe.paced import Pace
 from scripts.bench.probe.records import Emitter
 from scripts.bench.probe.rounds import AGAIN
+from scripts.bench.probe.samples import Sample
 from scripts.bench.probe.schedule import Schedule, run
 
 HOST = {"cpu": "a CPU", "cores": 2, "governor": None, "kernel": "6.1", "cgroup": None}
@@ -62,7 +63,7 @@ def case(suite: str, shape: str, name: str, *, missing: bool) -> dict[str, str |
     }
 
 
-def sample(shape: str, name: str) -> tuple[int, int]:
+def sample(shape: str, name: str) -> Sample:
     """A time, and a line that tells who took it."""
     if os.environ.get("DIE") == shape:
         print("no memory for this", file=sys.stderr, flush=True)
@@ -70,7 +71,7 @@ def sample(shape: str, name: str) -> tuple[int, int]:
     with Path(os.environ["LOG"]).open("a") as log:
         log.write(f"{os.environ['SIDE']} {os.getpid()} {shape} {name}\n")
     taken = round(SDP_NS * float(os.environ["FACTOR"]))
-    return taken, taken
+    return Sample(taken, taken)
 
 
 if __name__ == "__main__":

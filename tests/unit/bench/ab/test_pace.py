@@ -8,6 +8,7 @@ import pytest
 
 from scripts.bench.probe import schedule
 from scripts.bench.probe.paced import Pace
+from scripts.bench.probe.samples import Sample
 from scripts.bench.probe.schedule import Schedule
 
 
@@ -19,7 +20,7 @@ def run(monkeypatch: pytest.MonkeyPatch, told: str, records: list[dict[str, Any]
 
     monkeypatch.setattr("sys.stdin", io.StringIO(told))
     plan = Schedule(seed=1, least_rounds=6, due=0.0, latest=0.0, pace=Pace(emit))
-    schedule.run(dict.fromkeys(("sdp", "V1"), lambda: (5, 5)), "sdp", "n64", plan, emit)
+    schedule.run(dict.fromkeys(("sdp", "V1"), lambda: Sample(5, 5)), "sdp", "n64", plan, emit)
     return [record["record"] for record in records]
 
 

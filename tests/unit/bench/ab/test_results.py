@@ -70,8 +70,11 @@ def test_a_round_that_was_not_answered_is_left_out() -> None:
     assert times(found[CASE]) == [[(1, 3)]]
 
 
-def test_cycles_are_the_time_by_the_clock_of_its_round() -> None:
-    found = blocks(streams([[round_of(2000, sm_mhz=1500)]], [[round_of(3000, sm_mhz=1000)]]))
+def test_cycles_are_the_time_by_the_clock_around_it() -> None:
+    """Of its sample, whatever that of the whole round was."""
+    before = {**round_of(2000, 2000, sm_mhz=7), "sm_mhz": {"sdp": 1500, "V1": 9}}
+    after = {**round_of(3000, 3000, sm_mhz=7), "sm_mhz": {"sdp": 1000, "V1": 9}}
+    found = blocks(streams([[before]], [[after]]))
     assert found[CASE][0].rounds == (((2000, 3000), (3000, 3000)),)
 
 

@@ -74,6 +74,13 @@ def test_what_is_markdown_or_html_elsewhere_is_text_here() -> None:
     assert rows(text)[0][1] == kernel
 
 
+def test_the_time_to_issue_has_a_column_where_it_is_not_the_time() -> None:
+    on_gpu = case_of("attn/x/sdp", 5_000, 5_000, host_ns=(15_000, 15_200))
+    text = markdown.text(run_of((on_gpu, case_of("attn/x/V1"))))
+    assert f" samples | {markdown.ISSUE} |" in text
+    assert [row[7:] for row in rows(text)] == [["15.1"], ["-"]]
+
+
 def test_verdicts_stand_beside_their_ratios() -> None:
     a, b = case_of("attn/x/sdp", 10, 10), case_of("attn/x/V1", 20, 20)
     found = Comparison(a=a.id, b=b.id, ratio=2, ci=(2, 2), p=0.01, q=0.02, verdict="SLOWER")

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import tomli
@@ -112,6 +112,11 @@ def build_requirements(sdist: Artifact, login: Login | None) -> Sequence[str]:
     """Return what an sdist says builds it; it is fetched once, by its hash."""
     path = CACHE / "sdists" / sdist.sha256 / sdist.name
     fetch([sdist.url], path, sdist.sha256, sdist.size, login)
+    return _requirements(path)
+
+
+@cache
+def _requirements(path: Path) -> Sequence[str]:
     text = _pyproject(path)
     system = tomli.loads(text).get("build-system", {}) if text else {}
     return list(system.get("requires", DEFAULT_BUILD))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import unquote, urlparse
 
@@ -24,7 +24,7 @@ class Artifact:
     uploaded: datetime
     sha256: str
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The file's name."""
         return unquote(urlparse(self.url).path).rsplit("/", 1)[-1]
@@ -72,17 +72,24 @@ def installed(release: Release, python: str, platform: str) -> Artifact | None:
     `python` is a version such as `3.11`, `platform` one that uv knows, such as
     `x86_64-manylinux_2_28`.
     """
-    rank = {tag: place for place, tag in enumerate(tags(python, platform))}
+    rank = _rank(python, platform)
     places = {
-        wheel: min((rank[tag] for tag in _tags_of(wheel) if tag in rank), default=None)
+        wheel: min((rank[tag] for tag in _tags_of(wheel.name) if tag in rank), default=None)
         for wheel in release.wheels
     }
     fitting = [wheel for wheel, place in places.items() if place is not None]
     return min(fitting, key=lambda wheel: places[wheel] or 0, default=release.sdist)
 
 
-def _tags_of(wheel: Artifact) -> frozenset[Tag]:
-    return parse_wheel_filename(wheel.name)[3]
+# Asked for thousands of wheels by each lock, and for many of them by several: kept.
+@cache
+def _rank(python: str, platform: str) -> Mapping[Tag, int]:
+    return {tag: place for place, tag in enumerate(tags(python, platform))}
+
+
+@cache
+def _tags_of(wheel: str) -> frozenset[Tag]:
+    return parse_wheel_filename(wheel)[3]
 
 
 @cache

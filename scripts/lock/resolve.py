@@ -4,7 +4,8 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +17,7 @@ from packaging.utils import canonicalize_name
 from scripts.lock import releases
 from scripts.lock.complete import Resolved, problems
 from scripts.lock.lockfile import File, Lockfile, Pin, locked, pins
-from scripts.lock.uv import Refused, Uv, cutoff, fault, prepared
+from scripts.lock.uv import LATER, Refused, Uv, cutoff, fault, prepared
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
 from scripts.workspace.model import Lock, Target, Workspace
@@ -155,7 +156,9 @@ def compile_all(
         uv = prepared(processes, Path(folder), max(limits.values()))
         compiled: dict[str, Future[_Compiled]] = {}
         waiting: dict[str, Future[Resolved]] = {}
-        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled)
+        awaited = Counter(_after(each, jobs) for each in jobs)
+        first = frozenset(name for name, count in awaited.items() if count > 1)
+        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled, first)
         for each in _in_turn(jobs):
             name = each.target.name
             compiled[name] = threads.submit(
@@ -236,6 +239,7 @@ class _Resolver:
     history: bool
     report: Callable[[str], None]
     compiled: Mapping[str, "Future[_Compiled]"]
+    first: Collection[str]
 
     def compile(self, each: Job, after: "Future[_Compiled] | None") -> _Compiled:
         """Return the packages of a job, once those of the one that it builds on are there."""
@@ -252,6 +256,7 @@ class _Resolver:
                 *[f"--no-emit-package={pin.name}" for pin in below],
                 *[shown(file) for file in each.files],
             ],
+            () if each.target.name in self.first else LATER,
         )
         made = [_without(pin, str(constraints)) for pin in _complete(each, body)]
         lock = self.folder / f"{each.target.name}.txt"
@@ -267,7 +272,7 @@ class _Resolver:
         environment = self.workspace.environments[each.target.environment]
         # The lock resolved again, with what its packages depend on: anything that this adds is
         # missing. The answer names every file with its size and date.
-        pylock, _ = self._ask(each, ["--format=pylock.toml", str(made.lock)])
+        pylock, _ = self._ask(each, ["--format=pylock.toml", str(made.lock)], LATER)
         yanked = re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", made.said)
         resolved = Resolved(
             pins=made.pins,
@@ -284,9 +289,9 @@ class _Resolver:
         self.report(each.target.name)
         return resolved
 
-    def _ask(self, each: Job, arguments: Sequence[str]) -> tuple[str, str]:
+    def _ask(self, each: Job, arguments: Sequence[str], before: Sequence[str]) -> tuple[str, str]:
         try:
-            return self.uv([*options(each, self.workspace, self.limits), *arguments])
+            return self.uv([*options(each, self.workspace, self.limits), *arguments], before)
         except Refused as reason:
             raise explained(each, str(reason)) from None
 

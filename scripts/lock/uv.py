@@ -23,6 +23,9 @@ PAGE_MAX_AGE_S = 600
 # Requests that one uv has under way. By itself it has 50, and with several side by side a registry,
 # or the proxy before it, only makes them wait for one another: docs/performance.md.
 DOWNLOADS = 16
+# A resolution that no other waits for lets those go first that several wait for: two cores are the
+# bottleneck once pages come fast.
+LATER = ("nice", "-n", "10")
 
 # What uv says of a registry that gives no answer; a package's name may hold any single word.
 _UNREACHABLE = re.compile(
@@ -78,14 +81,18 @@ class Uv:
     options: Sequence[str]
     index: str
 
-    def __call__(self, arguments: Sequence[str]) -> tuple[str, str]:
-        """Return what uv printed: its result, and what it said beside it. Raises Refused."""
+    def __call__(self, arguments: Sequence[str], before: Sequence[str] = ()) -> tuple[str, str]:
+        """Return what uv printed: its result, and what it said beside it. Raises Refused.
+
+        `before` is a program that starts uv, as LATER.
+        """
         environment = {"UV_CONCURRENT_DOWNLOADS": str(DOWNLOADS), **os.environ}
         if self.options:
             # The default index stands in the settings that are written; these would go before it.
             environment.pop("UV_DEFAULT_INDEX", None)
             environment.pop("UV_INDEX_URL", None)
-        done = self.processes.run([find_uv_bin(), *arguments, *self.options], environment)
+        command = [*before, find_uv_bin(), *arguments, *self.options]
+        done = self.processes.run(command, environment)
         if done.returncode:
             raise Refused(done.stderr.strip())
         return done.stdout, done.stderr

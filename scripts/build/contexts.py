@@ -114,6 +114,11 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
+def executable(path: Path) -> bool:
+    """Return what git keeps of a file's mode, and we in a context: whether it is a program."""
+    return bool(path.stat().st_mode & 0o100)
+
+
 class Contexts:
     """The folder of a profile's contexts, and what is put there."""
 
@@ -133,9 +138,8 @@ class Contexts:
             path = folder / PLACES.get(context, ".") / name
             path.parent.mkdir(parents=True, exist_ok=True)
             content = source.read_bytes() if isinstance(source, Path) else source.encode()
-            executable = isinstance(source, Path) and os.access(source, os.X_OK)
             path.write_bytes(content)
-            path.chmod(0o755 if executable else 0o644)
+            path.chmod(0o755 if isinstance(source, Path) and executable(source) else 0o644)
             set_content_time(path, hashlib.sha256(content).hexdigest())
         return _same_folders(folder)
 

@@ -236,7 +236,8 @@ def _files(files: Mapping[str, Path | str]) -> Part:
 
 
 def _file(path: Path) -> Item:
-    return Item(value=sha256(path)[:12], size=path.stat().st_size)
+    mode = "+x" if contexts.executable(path) else ""
+    return Item(value=sha256(path)[:12] + mode, size=path.stat().st_size)
 
 
 def _replaced(value: str) -> Part:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.build.recipe import FORM, IMAGE, MEANS, Part, Recipe
+from scripts.build.recipe import FORM, IMAGE, Part, Recipe, is_means
 
 # How many reasons a person is shown of a layer.
 SHOWN = 4
@@ -103,13 +103,16 @@ def _reason(name: str, old: str | None, new: str | None) -> str:
 
 def _means(name: str, before: Recipe, after: Recipe) -> Iterator[str]:
     """Yield why steps run again though what fills the layer is the same."""
-    for part in MEANS:
-        if before.parts[part] != after.parts[part]:
-            said = _reasons({part: before.parts[part]}, {part: after.parts[part]})
-            yield from (f"{part}: {reason}" for reason in said)
-    old, new = before.stages.get(name), after.stages.get(name)
-    if old and new and old.instructions != new.instructions:
-        yield f"docker/Dockerfile: the steps of {name} changed"
+    behind = dict.fromkeys((*before.behind(name), *after.behind(name)))
+    for part in sorted(filter(is_means, behind)):
+        was, now = ({part: each.parts.get(part, Part(items={}))} for each in (before, after))
+        yield from (f"{part}: {reason}" for reason in _reasons(was, now))
+    for each in behind:
+        old, new = before.stages.get(each), after.stages.get(each)
+        if old and new and old.instructions != new.instructions:
+            stage = each if each == name else each.removeprefix(f"{name}/")
+            where = "its Dockerfile" if name == "source" else "docker/Dockerfile"
+            yield f"{where}: the steps of {stage} changed"
 
 
 def configuration_changes(before: Recipe, after: Recipe) -> bool:

@@ -1,5 +1,6 @@
 """docker/Dockerfile is read as BuildKit reads it: its stages, and what each takes from where."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,42 @@ def test_an_instruction_is_one_line_and_knows_where_it_begins() -> None:
     assert first.text.endswith("--mount=type=cache,id=x,target=/cache /tools/install")
     assert "comment" not in first.text
     assert dockerfile.stages(TEXT)["two"].instructions[1].text == "ENV A=1 B=2"
+
+
+@pytest.mark.parametrize(
+    ("instruction", "copies"),
+    [
+        ("COPY --link --chmod=755 a b/ /to/", ("a", "b/")),
+        ('ADD ["a b", "/c", "/to/"]', ("a b", "/c")),
+        ("COPY --from=one a /to", ()),
+        ("RUN --mount=type=bind,source=a,target=/a --mount=type=cache,target=/b true", ("a",)),
+        ("RUN --mount=target=/a true", (".",)),
+        ("RUN --mount=from=one,source=a,target=/a true", ()),
+        ("ENV A=1", ()),
+    ],
+)
+def test_an_instruction_names_what_it_reads_of_the_context(
+    instruction: str, copies: tuple[str, ...]
+) -> None:
+    (found,) = dockerfile.stages(f"FROM base AS one\n{instruction}")["one"].instructions
+    assert found.copies == copies
+
+
+@pytest.mark.parametrize(
+    ("path", "copied"),
+    [
+        ("a", {"a/b.py", "a/c/d.py"}),
+        ("./a/c/", {"a/c/d.py"}),
+        ("/e.py", {"e.py"}),
+        ("*.txt", {"f.txt"}),
+        (".", {"a/b.py", "a/c/d.py", "e.py", "f.txt"}),
+        ("$NAME", {"a/b.py", "a/c/d.py", "e.py", "f.txt"}),
+        ("other", set()),
+    ],
+)
+def test_a_copied_path_is_a_file_a_folder_or_a_pattern(path: str, copied: set[str]) -> None:
+    made = dockerfile.stages(f"FROM base AS one\nCOPY {path} /to/").values()
+    assert dockerfile.copied(["a/b.py", "a/c/d.py", "e.py", "f.txt"], made) == copied
 
 
 @given(

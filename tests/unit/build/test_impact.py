@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from scripts.build.impact import Effect, Measured, configuration_changes, effects, show
-from scripts.build.recipe import FORM, IMAGE, Item, Part, Recipe, recipe
+from scripts.build.recipe import FOLDER, FORM, IMAGE, Item, Part, Recipe, recipe
 from scripts.lock.lockfile import Pin, locked
 from scripts.workspace.model import Workspace, load
 from scripts.workspace.paths import ROOT
@@ -62,7 +62,7 @@ def test_nothing_happens_when_nothing_changed() -> None:
         ("locks/py-cuda", "py-cuda"),
         ("locks/py-clip", "tokenizer"),
         ("locks/py-source", "source"),
-        ("source", "source"),
+        (FOLDER, "source"),
         ("debs", "system"),
     ],
 )

@@ -33,14 +33,35 @@ def groups(
     found = split(webui, workspace.layers)
     found[WORKER] = list(locks(f"worker-py{profile.python}"))
     found[CLIP] = [pin for pin in webui if pin.name == CLIP_PACKAGE]
-    if without := workspace.layers.keys() - stages():
-        raise BadInput(
-            f"workspace.toml: layers.{min(without)}: docker/Dockerfile has no stage of that name."
-        )
+    require_stages(workspace.layers, dockerfile.read())
     if profile.source.environment is not None:
         lock = f"{profile.source.environment}-{profile.stack}-py{profile.python}"
         found[SOURCE] = list(locks(lock))
     return found
+
+
+def require_stages(groups: Iterable[str], text: str) -> None:
+    """Raise BadInput for a layer group whose packages a Dockerfile of this text would leave out."""
+    made = dockerfile.stages(text)
+
+    def without(stage: str, taken: str) -> bool:
+        return all(taken not in each.takes for each in made[stage].instructions)
+
+    for group in sorted(groups):
+        where = f"workspace.toml: layers.{group}: docker/Dockerfile"
+        if group not in made:
+            raise BadInput(f"{where} has no stage of that name.")
+        mount = "--mount=type=bind,from="
+        needed = (
+            (group, f"locks/{group}", f"{mount}locks,source={group},target=/lock"),
+            ("image", group, f"COPY --link --from={group} /layer /"),
+            ("check", f"{group}/layer", f"{mount}{group},source=/layer,target=/layers/{group}"),
+        )
+        for stage, taken, line in needed:
+            if without(stage, taken):
+                raise BadInput(
+                    f"{where} does not take it in stage {stage}.", hint=f"Add to it: {line}"
+                )
 
 
 def builders(

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from scripts.build import contexts as module
-from scripts.build.contexts import Contexts
+from scripts.build import dockerfile
+from scripts.build.contexts import Contexts, require_stages
+from scripts.workspace.errors import BadInput
 from scripts.workspace.files import EPOCH
+from scripts.workspace.model import load
 
 
 @pytest.fixture
@@ -78,3 +81,28 @@ def test_files_lie_where_they_go_in_the_image_in_folders_of_one_time(
     assert (linked / place / "file").samefile(tmp_path / "store" / "file")
     folders = [path for path in (linked, *linked.rglob("*")) if path.is_dir()]
     assert {path.stat().st_mtime for path in folders} == {EPOCH}
+
+
+def test_every_layer_group_gets_into_the_image() -> None:
+    require_stages(load().layers, dockerfile.read())
+
+
+@pytest.mark.parametrize(
+    ("gone", "stage"),
+    [
+        ("COPY --link --from=py-large /layer /", "image"),
+        ("--mount=type=bind,from=py-large,source=/layer,target=/layers/py-large", "check"),
+        ("--mount=type=bind,from=locks,source=py-large,target=/lock", "py-large"),
+    ],
+)
+def test_a_layer_group_that_would_vanish_is_refused_with_what_to_add(gone: str, stage: str) -> None:
+    lines = dockerfile.read().splitlines(keepends=True)
+    text = "".join(line for line in lines if gone not in line)
+    with pytest.raises(BadInput, match=rf"layers\.py-large: .* in stage {stage}") as failure:
+        require_stages(load().layers, text)
+    assert failure.value.hint == f"Add to it: {gone}"
+
+
+def test_a_layer_group_without_a_stage_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"layers\.py-extra: docker/Dockerfile has no stage"):
+        require_stages(["py-extra"], dockerfile.read())

@@ -1,7 +1,7 @@
 """What a change makes a build do again, told from recipes before anything is built."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich.console import Console
@@ -38,13 +38,23 @@ class Measured:
     sizes: Mapping[str, int]
 
 
-def effects(before: Recipe, after: Recipe, measured: Measured | None = None) -> list[Effect]:
+def effects(
+    before: Recipe,
+    after: Recipe,
+    measured: Measured | None = None,
+    first: Collection[str] = (),
+) -> list[Effect]:
     """Return what becomes of each layer of `after`, from the bottom up.
 
     How large a new layer will be is told from `measured`; one that it lacks is taken to be as large
-    as what is downloaded for it.
+    as what is downloaded for it. Of the reasons, those come `first` that are due to these packages.
     """
-    return [_effect(name, before, after, measured) for name in after.layers()]
+    found = [_effect(name, before, after, measured) for name in after.layers()]
+    return [replace(each, reasons=_in_front(each.reasons, first)) for each in found]
+
+
+def _in_front(reasons: Sequence[str], first: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(reasons, key=lambda reason: reason.split()[0] not in first))
 
 
 def _effect(name: str, before: Recipe, after: Recipe, measured: Measured | None) -> Effect:

@@ -132,6 +132,15 @@ def test_what_was_built_is_as_large_as_it_is_whatever_it_is_held_against() -> No
     assert effect(SANDBOX, "py-worker", built, before=before).size == 1234
 
 
+def test_what_was_asked_for_is_the_first_reason_of_those_that_are_shown() -> None:
+    moved = dict.fromkeys(("aiohttp", "boto3", "click", "httpx", "runpod"), NEW)
+    after = with_part(SANDBOX, "locks/py-worker", **moved)
+    (found,) = [
+        each for each in effects(SANDBOX, after, first={"runpod"}) if each.layer == "py-worker"
+    ]
+    assert [reason.split()[0] for reason in found.reasons] == ["runpod", *list(moved)[:-1]]
+
+
 def test_what_builds_sdists_concerns_the_layers_that_have_some() -> None:
     def bumped(name: str) -> list[Pin]:
         pins = list(locked(name))

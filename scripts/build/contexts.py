@@ -109,13 +109,14 @@ def app(workspace: Workspace, name: str) -> dict[str, Path | str]:
 PLACES = {"model": "models", "source": "srv/webui", "app": "app"}
 
 
-def replacing(name: str, folder: Path) -> Path:
+def replacing(profile: str, name: str, folder: Path) -> Path:
     """Return a context from a folder that `--context` names, in the place of ours.
 
-    Files are linked, not copied, where that can be. A checkout's .git is no part of its files, and
-    the address of a remote may hold a token.
+    It is the profile's own: another profile may be built at the same time. Files are linked, not
+    copied, where that can be. A checkout's .git is no part of its files, and the address of a
+    remote may hold a token.
     """
-    made = BUILDS / "replaced" / name
+    made = BUILDS / profile / "replaced" / name
     shutil.rmtree(made, ignore_errors=True)
     place = made / PLACES.get(name, ".")
     shutil.copytree(

@@ -56,7 +56,7 @@ def test_a_replacing_checkout_comes_without_its_git(contexts: Contexts, tmp_path
     for name in (".git/config", "repositories/one/.git/config", "webui.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("https://token@host/")
-    given = module.replacing("source", folder)
+    given = module.replacing("sandbox", "source", folder)
     files = [path for path in given.rglob("*") if path.is_file()]
     assert files == [given / "srv" / "webui" / "webui.py"]
 
@@ -66,9 +66,19 @@ def test_a_replacing_folder_keeps_its_files_and_links(contexts: Contexts, tmp_pa
     folder.mkdir()
     (folder / "a.deb").write_text("a")
     (folder / "b.deb").symlink_to("a.deb")
-    given = module.replacing("debs", folder)
+    given = module.replacing("sandbox", "debs", folder)
     assert (given / "a.deb").read_text() == "a"
     assert (given / "b.deb").readlink() == Path("a.deb")
+
+
+def test_two_profiles_replace_a_context_side_by_side(contexts: Contexts, tmp_path: Path) -> None:
+    for profile in ("sandbox", "runpod"):
+        (tmp_path / f"for-{profile}").mkdir()
+        (tmp_path / f"for-{profile}" / profile).touch()
+    one = module.replacing("sandbox", "debs", tmp_path / "for-sandbox")
+    other = module.replacing("runpod", "debs", tmp_path / "for-runpod")
+    assert (one / "sandbox").exists()
+    assert (other / "runpod").exists()
 
 
 @pytest.mark.parametrize(("context", "place"), module.PLACES.items())

@@ -94,6 +94,10 @@ def replaceable() -> set[str]:
     return found - {"check", "image"}
 
 
+# Where uv comes to lie among the tools.
+UV = "install/uv"
+
+
 def tools() -> dict[str, Path]:
     """Return the scripts by which the steps work; uv comes beside them."""
     return own(DOCKER / "tools")
@@ -190,7 +194,7 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
     made = {"layouts": contexts.folder / "layouts"}
     wanted = {"debs", "source", "model", "app", "rootfs"} - set(replaced)
 
-    made["tools"] = contexts.put("tools", {**tools(), "uv": Path(find_uv_bin())})
+    made["tools"] = contexts.put("tools", {**tools(), UV: Path(find_uv_bin())})
     packages_of = groups(workspace, profile)
     lists = left_out(packages_of)
     locks: dict[str, Path | str] = {f"{layer}/leave-out": text for layer, text in lists.items()}

@@ -116,7 +116,8 @@ def _means(name: str, before: Recipe, after: Recipe) -> Iterator[str]:
     behind = dict.fromkeys((*before.behind(name), *after.behind(name)))
     for part in sorted(filter(is_means, behind)):
         was, now = ({part: each.parts.get(part, Part(items={}))} for each in (before, after))
-        yield from (f"{part}: {reason}" for reason in _reasons(was, now))
+        context = part.partition("/")[0]
+        yield from (f"{context}: {reason}" for reason in _reasons(was, now))
     for each in behind:
         old, new = before.stages.get(each), after.stages.get(each)
         if old and new and old.instructions != new.instructions:

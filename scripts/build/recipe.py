@@ -6,7 +6,7 @@ and it is the same on every machine.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scripts.build import buildx, contexts, debian, dockerfile
@@ -131,7 +131,7 @@ def recipe(
     """
     profile = workspace.profile(name)
     replaced = replaced or {}
-    parts = {"base": _base(profile), "tools": _tools(locks), "app": _app(workspace, name)}
+    parts = {"base": _base(profile), **_tools(locks), "app": _app(workspace, name)}
     groups = contexts.groups(workspace, profile, locks)
     for group, listing in contexts.left_out(groups).items():
         packages = groups.get(group, ())
@@ -215,10 +215,15 @@ def _base(profile: Profile) -> Part:
     return Part(items={pin.get("reference", profile.base.image): Item(value=digest, size=None)})
 
 
-def _tools(locks: Locks) -> Part:
-    items = _files(contexts.tools()).items
-    uv = [Item(value=pin.version, size=None) for pin in locks("tools") if pin.name == "uv"]
-    return Part(items=items | {"uv": uv[0]})
+def _tools(locks: Locks) -> dict[str, Part]:
+    """Return all tools as a part, and each folder and file of them, for steps that mount these."""
+    (uv,) = [Item(value=pin.version, size=None) for pin in locks("tools") if pin.name == "uv"]
+    items = _files(contexts.tools()).items | {contexts.UV: uv}
+    found: dict[str, dict[str, Item]] = {}
+    for name, item in items.items():
+        for each in (name, *(folder.as_posix() for folder in PurePosixPath(name).parents)):
+            found.setdefault("tools" if each == "." else f"tools/{each}", {})[name] = item
+    return {name: Part(items=of_part) for name, of_part in found.items()}
 
 
 def _app(workspace: Workspace, name: str) -> Part:

@@ -1,10 +1,16 @@
 """docker/Dockerfile is read as BuildKit reads it: its stages, and what each takes from where."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.build import dockerfile
+from scripts.workspace.paths import DOCKER, ROOT
+
+# The tools that few steps run; the others install packages, and lie in a folder of their own.
+FILES = [path.name for path in (DOCKER / "tools").glob("*.py")]
 
 TEXT = """\
 # A comment.
@@ -96,6 +102,17 @@ def test_the_image_copies_from_every_stage_of_packages() -> None:
     found = dockerfile.stages(dockerfile.read())
     taken = {part for each in found["image"].instructions for part in each.takes}
     assert {name for name in found if name.startswith("py-")} < taken
+
+
+@pytest.mark.parametrize("folder", [DOCKER, DOCKER / "sandbox", ROOT / "benchmarks" / "rebuild"])
+def test_no_step_mounts_tools_that_it_does_not_run(folder: Path) -> None:
+    for stage in dockerfile.stages((folder / "Dockerfile").read_text()).values():
+        for each in stage.instructions:
+            mounted = {part for part in each.takes if part.partition("/")[0] == "tools"}
+            run = {f"tools/{name}" for name in FILES if f"python3 /{name} " in each.text}
+            if " /tools/" in each.text:
+                run.add("tools/install")
+            assert mounted == run
 
 
 def test_the_check_sees_every_layer_that_is_made_of_packages() -> None:

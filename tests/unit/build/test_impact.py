@@ -70,12 +70,12 @@ def test_a_change_of_one_part_makes_one_layer_new(part: str, layer: str) -> None
     assert changes(with_part(SANDBOX, part, thing=NEW)) == {layer: "new"}
 
 
-def test_a_new_tool_runs_every_step_again_on_the_same_packages() -> None:
-    found = changes(with_part(SANDBOX, "tools", seal=NEW))
+def test_a_new_tool_runs_every_step_that_mounts_it_again_on_the_same_packages() -> None:
+    after = with_part(SANDBOX, "tools/install", **{"install/seal": NEW})
+    found = changes(after)
     untouched = {"base", "model", "app"}
     assert found == {layer: "again" for layer in LAYERS if layer not in untouched}
-    reasons = effect(with_part(SANDBOX, "tools", seal=NEW), "py-torch").reasons
-    assert reasons == ("tools: seal changed",)
+    assert effect(after, "py-torch").reasons == ("tools: install/seal changed",)
 
 
 def test_a_new_base_makes_what_lies_on_it_new_and_runs_the_rest_again() -> None:

@@ -8,7 +8,7 @@ import pytest
 from scripts.build import contexts, debian
 from scripts.build import recipe as module
 from scripts.build.impact import configuration_changes, effects
-from scripts.build.recipe import Recipe, recipe
+from scripts.build.recipe import CHECK, Recipe, recipe
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import load
 from scripts.workspace.paths import DOCKER
@@ -68,6 +68,20 @@ def test_another_step_of_the_stand_in_runs_it_again_and_says_so(docker: Path) ->
     (found,) = [each for each in effects(before, sandbox()) if each.change != "no"]
     assert (found.layer, found.change) == ("source", "again")
     assert found.reasons == ("its Dockerfile: the steps of code changed",)
+
+
+@pytest.mark.parametrize(
+    ("tool", "again"),
+    [("check-layers.py", set()), ("make-tokenizer.py", {"tokenizer"})],
+)
+def test_a_tool_concerns_the_steps_that_run_it_and_no_others(
+    docker: Path, tool: str, again: set[str]
+) -> None:
+    before = sandbox()
+    with (docker / "tools" / tool).open("a") as file:
+        file.write("# A comment.\n")
+    assert changes(before) == dict.fromkeys(again, "again")
+    assert before.key(CHECK) != sandbox().key(CHECK)
 
 
 def test_a_stand_in_without_a_dockerfile_is_refused(docker: Path) -> None:

@@ -96,7 +96,8 @@ def show_impact(args: argparse.Namespace, console: Console) -> None:
         sizes = {layer.name: layer.size for layer in last.layers if layer.size is not None}
         measured = impact.Measured(last.recipe, sizes)
     console.print(f"Against {args.impact or 'the last build'}:", highlight=False)
-    impact.show(impact.effects(before, after, measured), console)
+    first = supposed.named(workspace, args.set)
+    impact.show(impact.effects(before, after, measured, first), console)
     if args.set and after == recipe(workspace, args.profile, replaced):
         console.print(f"{' and '.join(args.set)}: that is what is locked.", highlight=False)
     if impact.configuration_changes(before, after):

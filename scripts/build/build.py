@@ -176,7 +176,9 @@ def prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[Ta
     with exclusive(BUILDS / f"{name}.lock", f"a build of {name}"), buildx.secrets() as secrets:
         folders = contexts.inputs(workspace, name, replaced)
         given = {
-            key: str(contexts.replacing(key, Path(value))) if value.startswith("/") else value
+            key: value
+            if not value.startswith("/")
+            else str(contexts.replacing(name, key, Path(value)))
             for key, value in replaced.items()
         }
         output = buildx.exporter(bake.image_name(name))

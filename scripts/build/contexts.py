@@ -33,14 +33,35 @@ def groups(
     found = split(webui, workspace.layers)
     found[WORKER] = list(locks(f"worker-py{profile.python}"))
     found[CLIP] = [pin for pin in webui if pin.name == CLIP_PACKAGE]
-    if without := workspace.layers.keys() - stages():
-        raise BadInput(
-            f"workspace.toml: layers.{min(without)}: docker/Dockerfile has no stage of that name."
-        )
+    require_stages(workspace.layers, dockerfile.read())
     if profile.source.environment is not None:
         lock = f"{profile.source.environment}-{profile.stack}-py{profile.python}"
         found[SOURCE] = list(locks(lock))
     return found
+
+
+def require_stages(groups: Iterable[str], text: str) -> None:
+    """Raise BadInput for a layer group whose packages a Dockerfile of this text would leave out."""
+    made = dockerfile.stages(text)
+
+    def without(stage: str, taken: str) -> bool:
+        return all(taken not in each.takes for each in made[stage].instructions)
+
+    for group in sorted(groups):
+        where = f"workspace.toml: layers.{group}: docker/Dockerfile"
+        if group not in made:
+            raise BadInput(f"{where} has no stage of that name.")
+        mount = "--mount=type=bind,from="
+        needed = (
+            (group, f"locks/{group}", f"{mount}locks,source={group},target=/lock"),
+            ("image", group, f"COPY --link --from={group} /layer /"),
+            ("check", f"{group}/layer", f"{mount}{group},source=/layer,target=/layers/{group}"),
+        )
+        for stage, taken, line in needed:
+            if without(stage, taken):
+                raise BadInput(
+                    f"{where} does not take it in stage {stage}.", hint=f"Add to it: {line}"
+                )
 
 
 def builders(
@@ -73,6 +94,10 @@ def replaceable() -> set[str]:
     return found - {"check", "image"}
 
 
+# Where uv comes to lie among the tools.
+UV = "install/uv"
+
+
 def tools() -> dict[str, Path]:
     """Return the scripts by which the steps work; uv comes beside them."""
     return own(DOCKER / "tools")
@@ -88,13 +113,14 @@ def app(workspace: Workspace, name: str) -> dict[str, Path | str]:
 PLACES = {"model": "models", "source": "srv/webui", "app": "app"}
 
 
-def replacing(name: str, folder: Path) -> Path:
+def replacing(profile: str, name: str, folder: Path) -> Path:
     """Return a context from a folder that `--context` names, in the place of ours.
 
-    Files are linked, not copied, where that can be. A checkout's .git is no part of its files, and
-    the address of a remote may hold a token.
+    It is the profile's own: another profile may be built at the same time. Files are linked, not
+    copied, where that can be. A checkout's .git is no part of its files, and the address of a
+    remote may hold a token.
     """
-    made = BUILDS / "replaced" / name
+    made = BUILDS / profile / "replaced" / name
     shutil.rmtree(made, ignore_errors=True)
     place = made / PLACES.get(name, ".")
     shutil.copytree(
@@ -112,6 +138,11 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target, follow_symlinks=False)
     except OSError:  # another file system
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+def executable(path: Path) -> bool:
+    """Return what git keeps of a file's mode, and we in a context: whether it is a program."""
+    return bool(path.stat().st_mode & 0o100)
 
 
 class Contexts:
@@ -133,9 +164,8 @@ class Contexts:
             path = folder / PLACES.get(context, ".") / name
             path.parent.mkdir(parents=True, exist_ok=True)
             content = source.read_bytes() if isinstance(source, Path) else source.encode()
-            executable = isinstance(source, Path) and os.access(source, os.X_OK)
             path.write_bytes(content)
-            path.chmod(0o755 if executable else 0o644)
+            path.chmod(0o755 if isinstance(source, Path) and executable(source) else 0o644)
             set_content_time(path, hashlib.sha256(content).hexdigest())
         return _same_folders(folder)
 
@@ -164,7 +194,7 @@ def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str
     made = {"layouts": contexts.folder / "layouts"}
     wanted = {"debs", "source", "model", "app", "rootfs"} - set(replaced)
 
-    made["tools"] = contexts.put("tools", {**tools(), "uv": Path(find_uv_bin())})
+    made["tools"] = contexts.put("tools", {**tools(), UV: Path(find_uv_bin())})
     packages_of = groups(workspace, profile)
     lists = left_out(packages_of)
     locks: dict[str, Path | str] = {f"{layer}/leave-out": text for layer, text in lists.items()}

@@ -19,6 +19,19 @@ from scripts.workspace.paths import CACHE
 # that runs on newer systems, too.
 MMDEBSTRAP = CACHE / "mmdebstrap"
 MMDEBSTRAP_SUITE = "bookworm"
+# What the root file system is like, beside its packages: each of these is an input of `base`.
+OPTIONS = (
+    "--format=tar",
+    "--variant=custom",
+    "--aptopt=Acquire::Languages none",
+    # What the image's processes never read.
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    '--customize-hook=rm -rf "$1"/var/log/* "$1"/var/lib/apt/lists/*',
+    '--customize-hook=rm -rf "$1"/var/cache/apt/*',
+    '--customize-hook=rm -rf "$1"/etc/apt/sources.list "$1"/var/cache/ldconfig/*',
+)
 
 
 def packages(pins: Mapping[str, Mapping[str, Any]], layer: str) -> list[Path]:
@@ -68,19 +81,10 @@ def bootstrap(files: list[Path], output: Path) -> None:
         done = subprocess.run(
             [
                 str(program),
-                "--format=tar",
-                "--variant=custom",
+                *OPTIONS,
                 f"--include={','.join(names)}",
                 # /bin and its like as links into /usr, before the first package is unpacked.
                 f"--hook-dir={program.parents[1]}/share/mmdebstrap/hooks/merged-usr",
-                "--aptopt=Acquire::Languages none",
-                # What the image's processes never read.
-                "--dpkgopt=path-exclude=/usr/share/doc/*",
-                "--dpkgopt=path-exclude=/usr/share/man/*",
-                "--dpkgopt=path-exclude=/usr/share/locale/*",
-                '--customize-hook=rm -rf "$1"/var/log/* "$1"/var/lib/apt/lists/*',
-                '--customize-hook=rm -rf "$1"/var/cache/apt/*',
-                '--customize-hook=rm -rf "$1"/etc/apt/sources.list "$1"/var/cache/ldconfig/*',
                 "",
                 str(part),
                 f"deb [trusted=yes] copy:{folder} ./",

@@ -1,8 +1,12 @@
 """docker/Dockerfile as data: its stages, their instructions, and what each takes from where."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import dropwhile
+from pathlib import PurePosixPath
 
 from scripts.workspace.paths import DOCKER
 
@@ -23,15 +27,35 @@ class Instruction:
         found = []
         for word in self.text.split():
             if word.startswith("--mount="):
-                fields = dict(
-                    field.partition("=")[::2] for field in word.partition("=")[2].split(",")
-                )
+                fields = _fields(word)
                 if "from" in fields:
                     source = fields.get("source", "").strip("/")
                     found.append(f"{fields['from']}/{source}".rstrip("/"))
             elif match := _COPY_FROM.match(word):
                 found.append(match[1])
         return tuple(found)
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """The paths of the build's own context that it reads, with their wildcards."""
+        instruction, *words = self.text.split()
+        if instruction.upper() in ("COPY", "ADD"):
+            if any(_COPY_FROM.match(word) for word in words):
+                return ()
+            words = list(dropwhile(lambda word: word.startswith("--"), words))
+            if words[0].startswith("["):
+                words = json.loads(" ".join(words))
+            return tuple(words[:-1])
+        mounts = [_fields(word) for word in words if word.startswith("--mount=")]
+        return tuple(
+            each.get("source", ".")
+            for each in mounts
+            if each.get("type", "bind") == "bind" and "from" not in each
+        )
+
+
+def _fields(mount: str) -> dict[str, str]:
+    return dict(field.partition("=")[::2] for field in mount.partition("=")[2].split(","))
 
 
 @dataclass(frozen=True)
@@ -60,6 +84,24 @@ def stages(text: str) -> dict[str, Stage]:
             stage = found[name]
             found[name] = Stage(name, stage.parent, (*stage.instructions, instruction))
     return found
+
+
+def copied(files: Iterable[str], made: Iterable[Stage]) -> set[str]:
+    """Return those of a context's files that stages copy from it, or mount."""
+    patterns = [
+        # What a variable stands for is not known: then every file may be meant.
+        "*" if "$" in path else PurePosixPath(path.lstrip("/")).as_posix()
+        for stage in made
+        for instruction in stage.instructions
+        for path in instruction.copies
+    ]
+
+    def meant(name: str) -> bool:
+        path = PurePosixPath(name)
+        folders = [each.as_posix() for each in (path, *path.parents)]
+        return any(fnmatchcase(folder, pattern) for folder in folders for pattern in patterns)
+
+    return {name for name in files if meant(name)}
 
 
 def _instructions(text: str) -> Iterator[Instruction]:

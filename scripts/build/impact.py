@@ -1,14 +1,14 @@
 """What a change makes a build do again, told from recipes before anything is built."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.build.recipe import FORM, IMAGE, MEANS, Part, Recipe
+from scripts.build.recipe import FORM, IMAGE, Part, Recipe, is_means
 
 # How many reasons a person is shown of a layer.
 SHOWN = 4
@@ -38,13 +38,23 @@ class Measured:
     sizes: Mapping[str, int]
 
 
-def effects(before: Recipe, after: Recipe, measured: Measured | None = None) -> list[Effect]:
+def effects(
+    before: Recipe,
+    after: Recipe,
+    measured: Measured | None = None,
+    first: Collection[str] = (),
+) -> list[Effect]:
     """Return what becomes of each layer of `after`, from the bottom up.
 
     How large a new layer will be is told from `measured`; one that it lacks is taken to be as large
-    as what is downloaded for it.
+    as what is downloaded for it. Of the reasons, those come `first` that are due to these packages.
     """
-    return [_effect(name, before, after, measured) for name in after.layers()]
+    found = [_effect(name, before, after, measured) for name in after.layers()]
+    return [replace(each, reasons=_in_front(each.reasons, first)) for each in found]
+
+
+def _in_front(reasons: Sequence[str], first: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(reasons, key=lambda reason: reason.split()[0] not in first))
 
 
 def _effect(name: str, before: Recipe, after: Recipe, measured: Measured | None) -> Effect:
@@ -103,13 +113,17 @@ def _reason(name: str, old: str | None, new: str | None) -> str:
 
 def _means(name: str, before: Recipe, after: Recipe) -> Iterator[str]:
     """Yield why steps run again though what fills the layer is the same."""
-    for part in MEANS:
-        if before.parts[part] != after.parts[part]:
-            said = _reasons({part: before.parts[part]}, {part: after.parts[part]})
-            yield from (f"{part}: {reason}" for reason in said)
-    old, new = before.stages.get(name), after.stages.get(name)
-    if old and new and old.instructions != new.instructions:
-        yield f"docker/Dockerfile: the steps of {name} changed"
+    behind = dict.fromkeys((*before.behind(name), *after.behind(name)))
+    for part in sorted(filter(is_means, behind)):
+        was, now = ({part: each.parts.get(part, Part(items={}))} for each in (before, after))
+        context = part.partition("/")[0]
+        yield from (f"{context}: {reason}" for reason in _reasons(was, now))
+    for each in behind:
+        old, new = before.stages.get(each), after.stages.get(each)
+        if old and new and old.instructions != new.instructions:
+            stage = each if each == name else each.removeprefix(f"{name}/")
+            where = "its Dockerfile" if name == "source" else "docker/Dockerfile"
+            yield f"{where}: the steps of {stage} changed"
 
 
 def configuration_changes(before: Recipe, after: Recipe) -> bool:

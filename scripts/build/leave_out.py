@@ -22,7 +22,7 @@ Pattern = Annotated[str, Field(pattern=r"^[^!/\n][^\n]*$")]
 class Rule(BaseModel):
     """Paths that stay out of a layer for one reason; of those, what is in `keep` does not.
 
-    Patterns are as docker/tools/leave-out.py reads them.
+    Patterns are as docker/tools/install/leave-out.py reads them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

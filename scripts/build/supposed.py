@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from scripts.lock import forward, resolve
 from scripts.lock.lockfile import Pin, locked, pins
 from scripts.workspace.errors import BadInput
 from scripts.workspace.git import git
-from scripts.workspace.model import Workspace, nearest, targets
+from scripts.workspace.model import Target, Workspace, nearest, targets
 from scripts.workspace.paths import ROOT
 
 # What an image is made of, and by; its source may have an environment of its own beside these.
@@ -76,55 +76,111 @@ def _unpack(ref: str, folder: Path) -> None:
 def locks(workspace: Workspace, profile: str, settings: Sequence[str]) -> Locks:
     """Return the locks as they would be with other versions, given as ENVIRONMENT.PACKAGE=VERSION.
 
-    Nothing is written. Raises BadInput for a setting that names nothing, and what the resolver
-    raises for versions that do not go together.
+    What need not move stays as it is locked. Nothing is written. Raises BadInput for a setting that
+    names nothing, and what the resolver raises for versions that do not go together.
     """
-    if not settings:
-        return locked
-    chosen = workspace.profile(profile)
     given = [_setting(workspace, text) for text in settings]
     wanted = dict(given)
     if len(wanted) < len(given):
         raise BadInput("--set gives one package two versions.")
-    used = {*IN_IMAGES, *filter(None, [chosen.source.environment])}
+    fitting = _in_image(workspace, profile)
+    used = {target.environment for target in fitting}
     for environment, _ in wanted:
         if environment not in used:
             raise BadInput(
                 f"--set {environment}: nothing of it comes into the image of {profile}; known are "
                 f"{', '.join(sorted(used))}."
             )
-    ahead = dict.fromkeys((package for _, package in wanted), forward.last_day())
-    lock = workspace.lock.model_copy(update={"ahead": {**workspace.lock.ahead, **ahead}})
-    moved = workspace.model_copy(update={"lock": lock})
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name, "requirements")
-        shutil.copytree(ROOT / "requirements", folder)
-        jobs = []
-        for target in targets(workspace):
-            extended = workspace.environments[target.environment].extends
-            mine = [each for each in wanted if each[0] in (target.environment, extended)]
-            fits = target.stack in (None, chosen.stack) and target.python in (None, chosen.python)
-            if mine and fits:
-                task = resolve.job(moved, target)
-                versions = {
-                    package: wanted[environment, package]
-                    for environment, package in mine
-                    if environment == target.environment
-                }
-                jobs.append(replace(task, files=_edited(task.files, folder, versions)))
-        try:
-            compiled = resolve.compile_all(jobs, moved)
-        except BadInput as refused:
-            raise BadInput(
-                refused.message.replace(str(folder), "requirements"),
-                hint="No lock can have these versions.",
-            ) from None
-        made = {lock.path.stem: list(pins(lock.body)) for lock in compiled}
+    moving = [
+        package
+        for (environment, package), version in wanted.items()
+        if _locked(fitting, environment, package) != {version}
+    ]
+    if not moving:
+        return locked
+    ahead = {**workspace.lock.ahead, **dict.fromkeys(moving, forward.last_day())}
+    lock = workspace.lock.model_copy(update={"ahead": ahead})
+    made = _resolved(workspace.model_copy(update={"lock": lock}), fitting, wanted)
 
     def found(name: str) -> Sequence[Pin]:
         return made[name] if name in made else locked(name)
 
     return found
+
+
+def _in_image(workspace: Workspace, profile: str) -> list[Target]:
+    """Return the locks of which an image is made, and by which."""
+    chosen = workspace.profile(profile)
+    used = {*IN_IMAGES, *filter(None, [chosen.source.environment])}
+    return [
+        target
+        for target in targets(workspace)
+        if target.environment in used
+        and target.stack in (None, chosen.stack)
+        and target.python in ("", chosen.python)
+    ]
+
+
+Wanted = Mapping[tuple[str, str], str]
+
+
+def _resolved(
+    workspace: Workspace, fitting: Sequence[Target], wanted: Wanted
+) -> dict[str, list[Pin]]:
+    """Return the packages of each lock that the wanted versions concern, by its name."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "requirements")
+        shutil.copytree(ROOT / "requirements", folder)
+        jobs = []
+        for target in fitting:
+            extended = workspace.environments[target.environment].extends
+            mine = [each for each in wanted if each[0] in (target.environment, extended)]
+            if mine:
+                task = resolve.job(workspace, target)
+                versions = {
+                    package: wanted[environment, package]
+                    for environment, package in mine
+                    if environment == target.environment
+                }
+                files = _edited(task.files, folder, versions)
+                jobs.append(replace(task, files=files, preferred=tuple(locked(target.name))))
+        try:
+            compiled = resolve.compile_all(jobs, workspace)
+        except BadInput as refused:
+            raise BadInput(
+                refused.message.replace(str(folder), "requirements"),
+                hint="No lock can have these versions.",
+            ) from None
+    return {lock.path.stem: _as_locked(lock.path.stem, pins(lock.body)) for lock in compiled}
+
+
+def _as_locked(name: str, resolved: Iterable[Pin]) -> list[Pin]:
+    """Return a lock's packages, those whose version stays as they are locked.
+
+    The registry may have come to show more files of one since, which no lock would take up.
+    """
+    there = {pin.requirement: pin for pin in locked(name)}
+    return [there.get(pin.requirement, pin) for pin in resolved]
+
+
+def named(workspace: Workspace, settings: Sequence[str]) -> frozenset[str]:
+    """Return the packages that settings name; raises BadInput for one that is none."""
+    return frozenset(
+        package for (_, package), _ in (_setting(workspace, each) for each in settings)
+    )
+
+
+def _locked(locks: Sequence[Target], environment: str, package: str) -> set[str]:
+    """Return the versions of a package that an environment's locks hold.
+
+    Raises BadInput for one that they do not hold, as a misspelt one.
+    """
+    mine = [target.name for target in locks if target.environment == environment]
+    found = [pin for name in mine for pin in locked(name)]
+    if versions := {pin.version for pin in found if pin.name == package}:
+        return versions
+    close = nearest(package, {pin.name for pin in found})
+    raise BadInput(f"--set {environment}.{package}: that package is not locked.{close}")
 
 
 def _setting(workspace: Workspace, text: str) -> tuple[tuple[str, str], str]:

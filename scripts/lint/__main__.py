@@ -6,10 +6,16 @@ import sys
 from scripts.workspace.cli import run
 from scripts.workspace.tools import run_all
 
+INSTALL = "docker/tools/install"
 TOOLS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("shellcheck", "nox", ".ci/run", "docker/tools/install-packages", "docker/tools/seal"),
+    (
+        "shellcheck",
+        "nox",
+        ".ci/run",
+        *(f"{INSTALL}/{name}" for name in ("install-packages", "seal")),
+    ),
     ("hadolint", "docker/Dockerfile", "docker/sandbox/Dockerfile"),
 )
 

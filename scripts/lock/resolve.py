@@ -32,12 +32,17 @@ FORMAT = "3"
 
 @dataclass(frozen=True)
 class Job:
-    """What one compilation is told: a target, its .in files, and the lock it lies on, if any."""
+    """What one compilation is told: a target, its .in files, and the lock it lies on, if any.
+
+    What is `preferred` is taken where the .in files allow it. A lock that is written prefers
+    nothing: it follows from its inputs alone.
+    """
 
     target: Target
     files: tuple[Path, ...]
     base: Target | None
     inputs: dict[str, str]
+    preferred: tuple[Pin, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -248,10 +253,14 @@ class _Resolver:
         below = _below(each, self.folder)
         constraints = self.folder / f"{each.target.name}.constraints"
         constraints.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in below))
+        # Of the file that it is to write, uv keeps the versions that it can.
+        preferred = self.folder / f"{each.target.name}.preferred.txt"
+        preferred.write_text("".join(f"{pin.requirement}\n" for pin in each.preferred))
         body, said = self._ask(
             each,
             [
                 "--generate-hashes",
+                *([f"--output-file={preferred}"] if each.preferred else []),
                 *([f"--constraints={constraints}"] if below else []),
                 *[f"--no-emit-package={pin.name}" for pin in below],
                 *[shown(file) for file in each.files],

@@ -13,7 +13,8 @@ from pathlib import Path
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import shown
 
-# 1980-01-01, the earliest time that a zip file can hold; docker/tools/seal sets it in the image.
+# 1980-01-01, the earliest time that a zip file can hold; docker/tools/install/seal sets it in the
+# image.
 EPOCH = 315532800
 
 

@@ -83,9 +83,10 @@ def test_pins_that_do_not_go_together_are_recognized(
 def test_a_step_that_was_killed_is_recognized(apart: Apart, tmp_path: Path) -> None:
     """By SIGKILL, as the kernel ends a process when memory is short."""
     tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "install-packages").write_text("#!/bin/sh\nkill -9 $$\n")
-    (tools / "install-packages").chmod(0o755)
+    program = tools / "install" / "install-packages"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
     contexts = (f"--context=tools={tools}", f"--context=source={tools}")
     done = apart.build("--target=py-worker", *contexts)
     assert f"(docker/Dockerfile:{line('py-worker')})" in done.stderr

@@ -69,8 +69,30 @@ def write_more_in_a_step(clone: Path) -> None:
 
 
 def edit_a_tool(clone: Path) -> None:
-    with (clone / "docker" / "tools" / "seal").open("a") as file:
+    with (clone / "docker" / "tools" / "install" / "seal").open("a") as file:
         file.write(UNSEEN)
+
+
+def edit_the_check(clone: Path) -> None:
+    with (clone / "docker" / "tools" / "check-layers.py").open("a") as file:
+        file.write(UNSEEN)
+
+
+def edit_the_stand_ins_step(clone: Path) -> None:
+    replace(
+        clone / "docker" / "sandbox" / "Dockerfile",
+        "python3 -m compileall",
+        f"echo {uuid4()} && python3 -m compileall",
+    )
+
+
+def edit_what_makes_the_stand_ins_model(clone: Path) -> None:
+    with (clone / "docker" / "sandbox" / "tiny_model.py").open("a") as file:
+        file.write(UNSEEN)
+
+
+def make_the_handler_a_program(clone: Path) -> None:
+    (clone / "docker" / "worker" / "handler.py").chmod(0o755)
 
 
 def take_a_system_package_away(clone: Path) -> None:
@@ -94,7 +116,11 @@ def edit_a_step(clone: Path) -> None:
         (take_an_older_package, {"py-worker"}, set()),
         (edit_the_stand_in, {"source"}, set()),
         (take_a_system_package_away, {"system"}, set()),
+        (make_the_handler_a_program, {"app"}, set()),
         (edit_a_step, set(), {"layout"}),
+        (edit_the_check, set(), set()),
+        (edit_the_stand_ins_step, set(), {"source"}),
+        (edit_what_makes_the_stand_ins_model, set(), set()),
         (edit_a_tool, set(), {"system", "layout", "py-worker", "tokenizer", "source"}),
     ],
 )

@@ -24,8 +24,8 @@ def model(folder: Path, size: int = 8) -> str:
 
 def slow(folder: Path) -> str:
     """Return an argument for a step that says that it runs, and then takes its time."""
-    folder.mkdir()
-    script = folder / "install-packages"
+    script = folder / "install" / "install-packages"
+    script.parent.mkdir(parents=True)
     script.write_text("#!/bin/sh\nmkdir -p /layer; echo installing; sleep 60\n")
     script.chmod(0o755)
     return f"--context=tools={folder}"

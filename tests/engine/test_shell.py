@@ -108,7 +108,7 @@ def test_a_step_that_fails_gives_the_state_before_it_with_its_folders_and_secret
     )
     assert code == 1, said
     _, _, shell = said.partition("This is tokenizer before docker/Dockerfile:")
-    assert "    /tools/install-packages /clip \\\n    && python3 /tools/make-tok" in shell
+    assert "    /tools/install-packages /clip \\\n    && python3 /make-tok" in shell
     assert "cannot access '/layer'" in shell
     assert "six==1.17.0 --hash=sha256:000000" in shell
     assert "\nca\nuv-env\n" in shell

@@ -22,7 +22,7 @@ from scripts.workspace.paths import DOCKER, ROOT
 from tests.support.containers import python, strict
 
 # The build's own reading of a list.
-PROGRAM = runpy.run_path(str(DOCKER / "tools" / "leave-out.py"))
+PROGRAM = runpy.run_path(str(DOCKER / "tools" / "install" / "leave-out.py"))
 pattern: Callable[[str, Sequence[str]], str | None] = PROGRAM["pattern"]
 WALKER = ROOT / "benchmarks" / "size" / "walker.py"
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from scripts.build import contexts as module
-from scripts.build.contexts import Contexts
+from scripts.build import dockerfile
+from scripts.build.contexts import Contexts, require_stages
+from scripts.workspace.errors import BadInput
 from scripts.workspace.files import EPOCH
+from scripts.workspace.model import load
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def test_a_replacing_checkout_comes_without_its_git(contexts: Contexts, tmp_path
     for name in (".git/config", "repositories/one/.git/config", "webui.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("https://token@host/")
-    given = module.replacing("source", folder)
+    given = module.replacing("sandbox", "source", folder)
     files = [path for path in given.rglob("*") if path.is_file()]
     assert files == [given / "srv" / "webui" / "webui.py"]
 
@@ -63,9 +66,19 @@ def test_a_replacing_folder_keeps_its_files_and_links(contexts: Contexts, tmp_pa
     folder.mkdir()
     (folder / "a.deb").write_text("a")
     (folder / "b.deb").symlink_to("a.deb")
-    given = module.replacing("debs", folder)
+    given = module.replacing("sandbox", "debs", folder)
     assert (given / "a.deb").read_text() == "a"
     assert (given / "b.deb").readlink() == Path("a.deb")
+
+
+def test_two_profiles_replace_a_context_side_by_side(contexts: Contexts, tmp_path: Path) -> None:
+    for profile in ("sandbox", "runpod"):
+        (tmp_path / f"for-{profile}").mkdir()
+        (tmp_path / f"for-{profile}" / profile).touch()
+    one = module.replacing("sandbox", "debs", tmp_path / "for-sandbox")
+    other = module.replacing("runpod", "debs", tmp_path / "for-runpod")
+    assert (one / "sandbox").exists()
+    assert (other / "runpod").exists()
 
 
 @pytest.mark.parametrize(("context", "place"), module.PLACES.items())
@@ -78,3 +91,28 @@ def test_files_lie_where_they_go_in_the_image_in_folders_of_one_time(
     assert (linked / place / "file").samefile(tmp_path / "store" / "file")
     folders = [path for path in (linked, *linked.rglob("*")) if path.is_dir()]
     assert {path.stat().st_mtime for path in folders} == {EPOCH}
+
+
+def test_every_layer_group_gets_into_the_image() -> None:
+    require_stages(load().layers, dockerfile.read())
+
+
+@pytest.mark.parametrize(
+    ("gone", "stage"),
+    [
+        ("COPY --link --from=py-large /layer /", "image"),
+        ("--mount=type=bind,from=py-large,source=/layer,target=/layers/py-large", "check"),
+        ("--mount=type=bind,from=locks,source=py-large,target=/lock", "py-large"),
+    ],
+)
+def test_a_layer_group_that_would_vanish_is_refused_with_what_to_add(gone: str, stage: str) -> None:
+    lines = dockerfile.read().splitlines(keepends=True)
+    text = "".join(line for line in lines if gone not in line)
+    with pytest.raises(BadInput, match=rf"layers\.py-large: .* in stage {stage}") as failure:
+        require_stages(load().layers, text)
+    assert failure.value.hint == f"Add to it: {gone}"
+
+
+def test_a_layer_group_without_a_stage_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"layers\.py-extra: docker/Dockerfile has no stage"):
+        require_stages(["py-extra"], dockerfile.read())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from scripts.build.impact import Effect, Measured, configuration_changes, effects, show
-from scripts.build.recipe import FORM, IMAGE, Item, Part, Recipe, recipe
+from scripts.build.recipe import FOLDER, FORM, IMAGE, Item, Part, Recipe, recipe
 from scripts.lock.lockfile import Pin, locked
 from scripts.workspace.model import Workspace, load
 from scripts.workspace.paths import ROOT
@@ -62,7 +62,7 @@ def test_nothing_happens_when_nothing_changed() -> None:
         ("locks/py-cuda", "py-cuda"),
         ("locks/py-clip", "tokenizer"),
         ("locks/py-source", "source"),
-        ("source", "source"),
+        (FOLDER, "source"),
         ("debs", "system"),
     ],
 )
@@ -70,12 +70,12 @@ def test_a_change_of_one_part_makes_one_layer_new(part: str, layer: str) -> None
     assert changes(with_part(SANDBOX, part, thing=NEW)) == {layer: "new"}
 
 
-def test_a_new_tool_runs_every_step_again_on_the_same_packages() -> None:
-    found = changes(with_part(SANDBOX, "tools", seal=NEW))
+def test_a_new_tool_runs_every_step_that_mounts_it_again_on_the_same_packages() -> None:
+    after = with_part(SANDBOX, "tools/install", **{"install/seal": NEW})
+    found = changes(after)
     untouched = {"base", "model", "app"}
     assert found == {layer: "again" for layer in LAYERS if layer not in untouched}
-    reasons = effect(with_part(SANDBOX, "tools", seal=NEW), "py-torch").reasons
-    assert reasons == ("tools: seal changed",)
+    assert effect(after, "py-torch").reasons == ("tools: install/seal changed",)
 
 
 def test_a_new_base_makes_what_lies_on_it_new_and_runs_the_rest_again() -> None:
@@ -130,6 +130,15 @@ def test_what_was_built_is_as_large_as_it_is_whatever_it_is_held_against() -> No
     before = with_part(SANDBOX, "locks/py-worker", runpod=None)
     built = Measured(SANDBOX, {"py-worker": 1234})
     assert effect(SANDBOX, "py-worker", built, before=before).size == 1234
+
+
+def test_what_was_asked_for_is_the_first_reason_of_those_that_are_shown() -> None:
+    moved = dict.fromkeys(("aiohttp", "boto3", "click", "httpx", "runpod"), NEW)
+    after = with_part(SANDBOX, "locks/py-worker", **moved)
+    (found,) = [
+        each for each in effects(SANDBOX, after, first={"runpod"}) if each.layer == "py-worker"
+    ]
+    assert [reason.split()[0] for reason in found.reasons] == ["runpod", *list(moved)[:-1]]
 
 
 def test_what_builds_sdists_concerns_the_layers_that_have_some() -> None:

@@ -17,7 +17,7 @@ from scripts.workspace.errors import BadInput
 from scripts.workspace.model import load
 from scripts.workspace.paths import DOCKER
 
-PROGRAM = DOCKER / "tools" / "leave-out.py"
+PROGRAM = DOCKER / "tools" / "install" / "leave-out.py"
 pattern: Callable[[str, Sequence[str]], str | None] = runpy.run_path(str(PROGRAM))["pattern"]
 
 SHORT = st.sampled_from(["a", "b", "ab", "tests", "s3"])

@@ -27,6 +27,11 @@ def test_without_a_setting_the_locks_are_those_that_are_there() -> None:
     assert supposed.locks(load(), "sandbox", [])("tools") == locked("tools")
 
 
+def test_the_packages_that_settings_name_are_told_as_locks_name_them() -> None:
+    settings = ["worker.RunPod=1", "webui.pillow_avif.plugin=2"]
+    assert supposed.named(load(), settings) == {"runpod", "pillow-avif-plugin"}
+
+
 def test_two_versions_of_a_package_are_refused() -> None:
     with pytest.raises(BadInput, match="one package two versions"):
         supposed.locks(load(), "sandbox", ["worker.runpod=1", "worker.runpod=2"])
@@ -40,6 +45,8 @@ def test_two_versions_of_a_package_are_refused() -> None:
         ("worker.=1", "give ENVIRONMENT.PACKAGE=VERSION"),
         ("worker.runpod=", "give ENVIRONMENT.PACKAGE=VERSION"),
         ("worke.runpod=1", "there is no environment worke. Did you mean worker?"),
+        ("worker.runpd=1", "that package is not locked. Did you mean runpod?"),
+        ("worker.torch=1", "--set worker.torch: that package is not locked."),
         ("dev.ruff=1", "nothing of it comes into the image of sandbox; known are build, sandbox,"),
     ],
 )

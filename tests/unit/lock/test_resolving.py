@@ -1,6 +1,7 @@
 """Targets resolved by the real uv against an index on localhost that is told how to behave."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def lock(tmp_path: Path) -> Locked:
         ahead: dict[str, date] | None = None,
         universal: bool = False,
         extends: dict[str, str] | None = None,
+        preferred: Lockfile | None = None,
         **texts: str,
     ) -> list[Lockfile]:
         environments = {}
@@ -46,6 +48,13 @@ def lock(tmp_path: Path) -> Locked:
             )
         workspace = workspace_with(environments, as_of, ahead or {})
         jobs = [resolve.job(workspace, target) for target in targets(workspace)]
+        if preferred is not None:
+            jobs = [
+                replace(each, preferred=tuple(pins(preferred.body)))
+                if each.path == preferred.path
+                else each
+                for each in jobs
+            ]
         return [
             made
             for made in resolve.compile_all(jobs, workspace)
@@ -93,6 +102,21 @@ def test_a_package_ahead_of_the_others_moves_alone(index: Index, lock: Locked) -
     made = lock(app="clay\nkiln\n", ahead={"kiln": date(2026, 3, 1)})
     assert versions(*made) == {"clay": "1.0", "kiln": "2.0"}
     assert made[0].inputs["as_of.kiln"] == "2026-03-01"
+
+
+def test_what_is_preferred_stays_where_it_can(
+    index: Index, lock: Locked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("clay", "kiln", "sand"):
+        index.wheel(name, "1.0", "2026-01-01")
+    index.wheel("glaze", "1.0", "2026-01-01", requires=["kiln", "sand"])
+    (before,) = lock(app="clay\nglaze\n")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    for name in ("clay", "kiln", "sand"):
+        index.wheel(name, "2.0", "2026-03-01")
+    index.wheel("glaze", "2.0", "2026-03-01", requires=["kiln>=2", "sand"])
+    (after,) = lock(as_of="2026-04-01", preferred=before, app="clay\nglaze==2.0\n")
+    assert versions(after) == {"clay": "1.0", "glaze": "2.0", "kiln": "2.0", "sand": "1.0"}
 
 
 def test_the_lock_names_the_best_file_for_the_target_with_its_size_and_day(

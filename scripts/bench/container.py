@@ -18,6 +18,7 @@ from scripts.build.image import gpus, labels, sweep
 from scripts.workspace.cli import say
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.paths import BENCH
+from scripts.workspace.processes import running
 
 PYTHON = "/opt/webui/bin/python"
 MOUNT = "/probe"
@@ -54,18 +55,8 @@ def _sweep_staged() -> None:
     """Remove the copies of processes that are gone, or that older versions named no process in."""
     for folder in BENCH.glob(f"{STAGED}*"):
         pid, dash, _ = folder.name.removeprefix(STAGED).partition("-")
-        if not (dash and pid.isdecimal() and _is_running(int(pid))):
+        if not (dash and pid.isdecimal() and running(int(pid))):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @contextmanager

@@ -124,16 +124,20 @@ def main(args: argparse.Namespace) -> int:
     workspace.profile(args.profile)
     budget.check(workspace.build, budget.layer_names())
     console = Console()
+    shared = exchange.parse(args)
     if args.impact is not None:
         show_impact(args, console)
         return 0
     if args.set:
         raise BadInput("--set supposes a version for --impact; a build takes what is locked.")
     if args.history:
-        used = history.uses(reversed(list(records(args.profile))))
-        console.print(history.table(args.profile, used))
+        if not (made := list(records(args.profile))):
+            console.print(f"No build of {args.profile} is recorded here.")
+            return 0
+        console.print(history.table(args.profile, history.uses(reversed(made))))
         return 0
-    shared = exchange.parse(args)
+    if args.tree:
+        built_image(args.profile)  # an engine is of no use without
     for cache in shared.cache_from:
         if isinstance(cache.place, Path) and not cache.place.exists():
             say(f"There is no cache in {shown(cache.place)} yet.")
@@ -157,8 +161,13 @@ def main(args: argparse.Namespace) -> int:
         console.print(f'attention = "auto" is {attention}', highlight=False, soft_wrap=True)
     if not built:
         console.print("Nothing changed since it was built.")
+    compared = recorded.comparison(record)
+    if compared.same:
+        console.print(compared.sentence, highlight=False, soft_wrap=True)
     else:
-        console.print(recorded.comparison(record), highlight=False, soft_wrap=True)
+        say(compared.sentence)
+        if not args.verify:
+            recorded.hold_to_verified(record)
     _hold_to_budget(record, workspace.build.budget_mb)
     if shared.push:
         record = publish(workspace, daemon, record, shared.push, shared.attest, console)

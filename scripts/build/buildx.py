@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,11 +15,12 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.build.engine import Engine, why_gone
-from scripts.build.explain import failure
+from scripts.build.explain import cause, failure
 from scripts.build.progress import Steps, show
 from scripts.build.retry import failure as push_failure
 from scripts.workspace.errors import Failure
-from scripts.workspace.paths import DOCKER, ROOT
+from scripts.workspace.paths import DOCKER, ROOT, WORKSPACE
+from scripts.workspace.processes import running
 
 # Compressing is most of a cold build, and levels above the first take longer than they save.
 ZSTD_LEVEL = 1
@@ -26,6 +28,7 @@ ZSTD_LEVEL = 1
 IMAGE_FORM = f"compression=zstd,compression-level={ZSTD_LEVEL},oci-mediatypes=true"
 CA_BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 DEFAULT_CA = Path("/etc/ssl/certs/ca-certificates.crt")
+SECRETS = WORKSPACE / "secrets"
 # uv's own names for where packages come from; they may hold credentials.
 INDEX_SETTINGS = re.compile(r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|INDEX(_.*)?)")
 
@@ -42,8 +45,15 @@ def throwaway(image: str) -> str:
 
 @contextmanager
 def secrets() -> Iterator[dict[str, Path]]:
-    """Give the machine's CA bundle and uv's index settings as files for the time of the build."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Give the machine's CA bundle and uv's index settings as files for the time of the build.
+
+    They may hold credentials: what builds that were killed left is removed first.
+    """
+    SECRETS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in SECRETS.glob("*-*"):
+        if not running(int(left.name.partition("-")[0])):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=SECRETS) as folder:
         named = [os.environ[key] for key in CA_BUNDLES if os.environ.get(key)]
         bundle = Path(named[0]) if named else DEFAULT_CA
         settings = {
@@ -105,7 +115,17 @@ def bake(
             raise Failure(f"the engine stopped in the middle of the build.\n{gone}")
         step = steps.failed()
         if step is not None and step.name.startswith("exporting "):
-            raise push_failure(f"{step.name} failed: {step.error}")
+            said, likely = f"{step.name} failed: {step.error}", cause(step.error)
+            if likely or not _sends(file, target):
+                raise Failure(said, hint=likely)
+            raise push_failure(said)
         raise failure(target, steps, dockerfile)
     built = json.loads(metadata.read_text()).get(target, {})
     return steps, built.get("containerimage.digest", "")
+
+
+def _sends(file: Path, target: str) -> bool:
+    """Return whether a target of a bake file is sent to a registry: the image, or its cache."""
+    asked = json.loads(file.read_text())["target"].get(target, {})
+    ways = [*asked.get("output", ()), *asked.get("cache-to", ())]
+    return any("push=true" in way or "type=registry" in way for way in ways)

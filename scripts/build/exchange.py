@@ -36,9 +36,25 @@ class Exchange:
 
 NOTHING = Exchange()
 
+CACHES = ("cache-to", "cache-from")
+# What each way to call `build` does nothing with.
+UNUSED = {
+    "target": ("push",),
+    "shell": ("push", *CACHES),
+    "tree": ("push", *CACHES, "builder"),
+    "history": ("push", *CACHES, "builder"),
+    "impact": ("push", *CACHES, "builder"),
+}
+
 
 def parse(args: argparse.Namespace) -> Exchange:
     """Return what the arguments of `build` ask for; raises BadInput for what cannot be."""
+    for way, unused in UNUSED.items():
+        if getattr(args, way) in (None, False):
+            continue
+        for option in unused:
+            if getattr(args, option.replace("-", "_")):
+                raise BadInput(f"--{option} has no use with --{way}, and would be passed over.")
     if args.attest and not args.push:
         raise BadInput(
             f"--attest {args.attest[0]}: attestations are kept beside the image in a registry.",

@@ -10,7 +10,11 @@ from scripts.workspace.paths import shown
 TAIL = 30
 # What the tools say, in lower case, and what it likely comes from; the first that fits is given.
 CAUSES = (
-    (r"no space left on device", "The disk is full. ./nox -s engine shows whose disk it is."),
+    (
+        r"no space left",
+        "The disk is full. It is that of .workspace, or of Docker's folder where a Docker of this "
+        "machine builds.",
+    ),
     (
         r"hash mismatch",
         "A download does not have the pinned hash. Try again without a proxy; if it stays so, the "
@@ -32,8 +36,8 @@ CAUSES = (
     ),
     (
         r"load metadata for .*not found",
-        "The registry no longer has the base image of this digest. ./nox -s lock -- --upgrade "
-        "python pins the one it has; --context base=IMAGE takes another.",
+        "The registry no longer has the base image of this digest. ./nox -s lock -- --upgrade with "
+        "its name in [images] pins the one it has; --context base=IMAGE takes another.",
     ),
     (
         r"toomanyrequests|pull access denied|load metadata for .*(unauthorized|forbidden)",

@@ -18,7 +18,8 @@ from rich.live import Live
 from rich.text import Text
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
-# As docker/install-packages says it: BuildKit counts what it pulls, not what a command downloads.
+# As docker/tools/install/install-packages says it: BuildKit counts what it pulls, and not what a
+# command downloads.
 DOWNLOADED = re.compile(r"^downloaded (\d+) bytes$", re.MULTILINE)
 
 

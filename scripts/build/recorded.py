@@ -1,23 +1,27 @@
 """The digests that inputs gave before: here, and in the last build that was verified."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import tomli
 import tomli_w
 from pydantic import ValidationError
 
 from scripts.build.record import BuildRecord, history
-from scripts.workspace.errors import BadInput
+from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.files import write_atomic
 from scripts.workspace.model import Record
 from scripts.workspace.paths import DOCKER, shown
 
 VERIFIED = DOCKER / "verified.toml"
-HEAD = "# Made by `./nox -s build -- --verify`: what the inputs of then gave twice, from nothing.\n"
+HEAD = (
+    "# Made by `./nox -s build -- --verify`: the digests that the inputs of then gave in one engine\n"
+    "# and, built from nothing and in another order, in a second one.\n"
+)
 
 
 class Verified(Record):
-    """The digest that a recipe gave in two builds from nothing, and the engine that built it."""
+    """The digest that a recipe gave in two engines, and which engine the first was."""
 
     recipe: str
     digest: str
@@ -25,29 +29,56 @@ class Verified(Record):
 
 
 def digests(record: BuildRecord) -> Iterator[tuple[str, str]]:
-    """Yield each digest that the inputs of a build gave before, and where that is recorded.
+    """Yield the digests that the inputs of a build gave before, and where that is recorded.
 
-    A committed one is only for what is built without replaced inputs. Raises BadInput for a file
-    of digests that cannot be read.
+    Here the last time, and when it was verified; that is only for what is built without replaced
+    inputs. Raises BadInput for a file of digests that cannot be read.
     """
     if record.recipe is None:
         return
-    for before in history(record.profile):
-        if before.utc < record.utc and before.recipe == record.recipe:
-            yield before.digest, f"here at {before.utc} ({before.engine})"
-    verified = read().get(record.profile)
-    if verified is not None and verified.recipe == record.recipe.digest:
+    same = [each for each in history(record.profile) if each.recipe == record.recipe]
+    if before := [each for each in same if each.utc < record.utc]:
+        last = max(before, key=lambda each: each.utc)
+        yield last.digest, f"here at {last.utc} ({last.engine})"
+    if (verified := _verified(record)) is not None:
         yield verified.digest, f"in {shown(VERIFIED)} ({verified.engine})"
 
 
-def comparison(record: BuildRecord) -> str:
-    """Return a sentence on whether a build gave what the same inputs gave before."""
+def _verified(record: BuildRecord) -> Verified | None:
+    verified = read().get(record.profile)
+    same = verified and record.recipe and verified.recipe == record.recipe.digest
+    return verified if same else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether a build gave what the same inputs gave before, as a sentence for a person."""
+
+    same: bool
+    sentence: str
+
+
+def comparison(record: BuildRecord) -> Comparison:
+    """Hold a build against what the same inputs gave before; no record counts as the same."""
     found = list(digests(record))
     if other := [f"{digest[:19]} {where}" for digest, where in found if digest != record.digest]:
-        return f"NOT the digest that the same inputs gave before: {', '.join(other)}."
+        return Comparison(
+            False, f"NOT the digest that the same inputs gave before: {', '.join(other)}."
+        )
     if not found:
-        return "No digest is recorded for these inputs."
-    return f"The digest is the one recorded for these inputs {found[-1][1]}."
+        return Comparison(True, "No digest is recorded for these inputs.")
+    return Comparison(True, f"The digest is the one recorded for these inputs {found[-1][1]}.")
+
+
+def hold_to_verified(record: BuildRecord) -> None:
+    """Raise CheckFailed for an image that is not the one that was verified of the same inputs."""
+    verified = _verified(record)
+    if verified is not None and verified.digest != record.digest:
+        raise CheckFailed(
+            f"{record.image} is built, but it is not the image that was verified of these inputs.",
+            hint="./nox -s build -- --verify builds it again from nothing, and says what differs "
+            "or records the new digest.",
+        )
 
 
 def remember(record: BuildRecord) -> None:

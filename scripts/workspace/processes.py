@@ -33,6 +33,17 @@ def run(
     return _finish(_start(command, folder, environment), timeout_s)
 
 
+def running(pid: int) -> bool:
+    """Return whether there is a process of this id, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 class Processes:
     """Runs programs from the root of the workspace, at most `places` at a time.
 

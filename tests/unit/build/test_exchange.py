@@ -148,3 +148,18 @@ def test_a_builder_is_found_by_the_users_own_settings(monkeypatch: pytest.Monkey
     assert builder["BUILDX_BUILDER"] == "away"
     assert builder["DOCKER_CONFIG"] == "/the/users"
     assert ENGINE.environment()["BUILDX_BUILDER"] == "default"
+
+
+@pytest.mark.parametrize(
+    "way", ["--target=layout", "--shell=layout", "--tree", "--history", "--impact"]
+)
+def test_what_would_be_passed_over_is_refused_with_both_options(way: str) -> None:
+    with pytest.raises(BadInput, match=f"--push has no use with {way.partition('=')[0]}"):
+        parsed(way, "--push=host/a:b")
+    if way != "--target=layout":
+        with pytest.raises(BadInput, match="--cache-from has no use with"):
+            parsed(way, "--cache-from=./a")
+
+
+def test_a_stage_may_be_built_from_a_cache() -> None:
+    assert parsed("--target=layout", "--cache-from=./a").cache_from

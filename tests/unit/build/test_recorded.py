@@ -8,11 +8,13 @@ from scripts.build import record as records
 from scripts.build import recorded
 from scripts.build.recipe import Recipe, recipe
 from scripts.build.record import BuildRecord, save
-from scripts.workspace.errors import BadInput
+from scripts.build.recorded import Comparison
+from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.model import load
 
 RECIPE = recipe(load(), "sandbox")
 OTHER = recipe(load(), "runpod")
+NOTHING = "No digest is recorded for these inputs."
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 
@@ -43,28 +45,37 @@ def made(digest: str, minute: int, inputs: Recipe = RECIPE) -> BuildRecord:
 
 
 def test_a_first_build_has_nothing_to_be_compared_with() -> None:
-    assert recorded.comparison(made(ONE, 0)) == "No digest is recorded for these inputs."
+    assert recorded.comparison(made(ONE, 0)) == Comparison(True, NOTHING)
 
 
 def test_the_same_inputs_with_the_same_digest_are_said_to_be_so() -> None:
     save(made(ONE, 0))
     said = recorded.comparison(made(ONE, 1))
-    assert said.startswith(
+    assert said.same
+    assert said.sentence.startswith(
         "The digest is the one recorded for these inputs here at 2026-11-01T10:00"
     )
 
 
 def test_the_same_inputs_with_another_digest_are_said_loudly() -> None:
     save(made(ONE, 0))
-    save(made(TWO, 1))
-    said = recorded.comparison(made(TWO, 2))
-    assert said.startswith("NOT the digest that the same inputs gave before: sha256:111")
-    assert "10:01" not in said
+    said = recorded.comparison(made(TWO, 1))
+    assert not said.same
+    assert said.sentence.startswith("NOT the digest that the same inputs gave before: sha256:111")
+
+
+def test_an_odd_build_of_before_is_not_held_against_every_later_one() -> None:
+    save(made(TWO, 0))
+    save(made(ONE, 1))
+    assert recorded.comparison(made(ONE, 2)).same
+    assert not recorded.comparison(made(TWO, 2)).same
+    # A build that was recorded later says nothing of what came before it.
+    assert recorded.comparison(made(TWO, 1)).same
 
 
 def test_other_inputs_are_not_compared() -> None:
     save(made(ONE, 0, OTHER))
-    assert recorded.comparison(made(TWO, 1)) == "No digest is recorded for these inputs."
+    assert recorded.comparison(made(TWO, 1)) == Comparison(True, NOTHING)
 
 
 def test_what_was_verified_is_read_back_for_each_profile() -> None:
@@ -74,8 +85,17 @@ def test_what_was_verified_is_read_back_for_each_profile() -> None:
         "sandbox": ONE,
         "runpod": TWO,
     }
-    assert "verified.toml" in recorded.comparison(made(ONE, 2))
-    assert recorded.comparison(made(TWO, 2)).startswith("NOT ")
+    assert "verified.toml" in recorded.comparison(made(ONE, 2)).sentence
+    assert not recorded.comparison(made(TWO, 2)).same
+
+
+def test_an_image_that_is_not_the_verified_one_of_its_inputs_is_a_check_that_says_no() -> None:
+    recorded.remember(made(ONE, 0))
+    recorded.hold_to_verified(made(ONE, 1))
+    recorded.hold_to_verified(made(TWO, 1, OTHER))
+    with pytest.raises(CheckFailed, match="not the image that was verified") as failure:
+        recorded.hold_to_verified(made(TWO, 1))
+    assert "--verify" in failure.value.hint
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:

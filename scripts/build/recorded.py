@@ -15,8 +15,8 @@ from scripts.workspace.paths import DOCKER, shown
 
 VERIFIED = DOCKER / "verified.toml"
 HEAD = (
-    "# Made by `./nox -s build -- --verify`: the digests that the inputs of then gave in one engine\n"
-    "# and, built from nothing and in another order, in a second one.\n"
+    "# Made by `./nox -s build -- --verify`: the digests that the inputs of then gave in one\n"
+    "# engine and, built from nothing and in another order, in a second one.\n"
 )
 
 

@@ -115,9 +115,10 @@ def bake(
             raise Failure(f"the engine stopped in the middle of the build.\n{gone}")
         step = steps.failed()
         if step is not None and step.name.startswith("exporting "):
-            said, likely = f"{step.name} failed: {step.error}", cause(step.error)
-            if likely or not _sends(file, target):
-                raise Failure(said, hint=likely)
+            said = f"{step.name} failed: {step.error}"
+            # What went wrong here is no better the next time; what a registry dropped may be.
+            if "no space left" in step.error.lower() or not _sends(file, target):
+                raise Failure(said, hint=cause(step.error))
             raise push_failure(said)
         raise failure(target, steps, dockerfile)
     built = json.loads(metadata.read_text()).get(target, {})

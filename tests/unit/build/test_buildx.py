@@ -77,6 +77,8 @@ def test_a_disk_that_fills_while_an_image_is_exported_is_no_dropped_push(
 def test_only_what_is_sent_away_is_worth_another_attempt(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    refused = "dial tcp 127.0.0.1:1: connect: connection refused"
+    assert isinstance(bake(folder, refused, monkeypatch, output=["push=true"]), Dropped)
     said = "failed to copy: unexpected EOF"
     kept = bake(folder, said, monkeypatch, output=["type=image,name=a"])
     assert not isinstance(kept, Dropped)

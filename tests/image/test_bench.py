@@ -56,7 +56,7 @@ def test_whole_networks_run_in_the_image_with_packages_that_it_does_not_hold(
     engine: Engine, image: BuildRecord, tmp_path: Path
 ) -> None:
     # Few backends: on a busy machine there is no time for all of them.
-    cases = {}
+    cases: dict[str, schema.Case] = {}
     for suite, backends in (("unet", "xformers,naive"), ("vae", "sdp-4d")):
         file = tmp_path / f"{suite}.json"
         chosen = (f"--suite={suite}", "--quick", f"--backend={backends}", "--budget=60")

@@ -18,7 +18,7 @@ from scripts.build.image import gpus, labels, sweep
 from scripts.workspace.cli import say
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.paths import BENCH
-from scripts.workspace.processes import running
+from scripts.workspace.processes import remove_left
 
 PYTHON = "/opt/webui/bin/python"
 MOUNT = "/probe"
@@ -38,7 +38,7 @@ def staged_probe() -> Iterator[Path]:
     Those that killed runs left are removed first.
     """
     BENCH.mkdir(parents=True, exist_ok=True)
-    _sweep_staged()
+    remove_left(BENCH, STAGED)
     with tempfile.TemporaryDirectory(prefix=f"{STAGED}{os.getpid()}-", dir=BENCH) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -49,14 +49,6 @@ def staged_probe() -> Iterator[Path]:
             shutil.copyfile(source, target / source.name)
             (target / source.name).chmod(0o644)
         yield folder
-
-
-def _sweep_staged() -> None:
-    """Remove the copies of processes that are gone, or that older versions named no process in."""
-    for folder in BENCH.glob(f"{STAGED}*"):
-        pid, dash, _ = folder.name.removeprefix(STAGED).partition("-")
-        if not (dash and pid.isdecimal() and running(int(pid))):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,7 +19,7 @@ from scripts.build.progress import Steps, show
 from scripts.build.retry import failure as push_failure
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import DOCKER, ROOT, WORKSPACE
-from scripts.workspace.processes import running
+from scripts.workspace.processes import remove_left
 
 # Compressing is most of a cold build, and levels above the first take longer than they save.
 ZSTD_LEVEL = 1
@@ -50,9 +49,7 @@ def secrets() -> Iterator[dict[str, Path]]:
     They may hold credentials: what builds that were killed left is removed first.
     """
     SECRETS.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in SECRETS.glob("*-*"):
-        if not running(int(left.name.partition("-")[0])):
-            shutil.rmtree(left, ignore_errors=True)
+    remove_left(SECRETS)
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=SECRETS) as folder:
         named = [os.environ[key] for key in CA_BUNDLES if os.environ.get(key)]
         bundle = Path(named[0]) if named else DEFAULT_CA

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -42,6 +43,18 @@ def running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def remove_left(folder: Path, prefix: str = "") -> None:
+    """Remove the folders that processes which are gone left in `folder`.
+
+    Their names are `prefix`, the id of the process, a dash and anything; one that begins with
+    `prefix` and names no process is nobody's.
+    """
+    for left in folder.glob(f"{prefix}*"):
+        pid, dash, _ = left.name.removeprefix(prefix).partition("-")
+        if not (dash and pid.isdecimal() and running(int(pid))):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 class Processes:

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -138,9 +137,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.tree:
         built_image(args.profile)  # an engine is of no use without
-    for cache in shared.cache_from:
-        if isinstance(cache.place, Path) and not cache.place.exists():
-            say(f"There is no cache in {shown(cache.place)} yet.")
+    for folder in exchange.without_cache(shared):
+        say(f"There is no cache in {shown(folder)} yet.")
     daemon = engine.ensure()
     if args.builder:
         daemon = exchange.built_by(daemon, args.builder)

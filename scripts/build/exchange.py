@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,13 @@ def parse(args: argparse.Namespace) -> Exchange:
         push=registry.parse(args.push, "--push") if args.push else None,
         attest=list(dict.fromkeys(args.attest)),
     )
+
+
+def without_cache(exchange: Exchange) -> Iterator[Path]:
+    """Yield the folders of --cache-from in which no target has a cache."""
+    for each in exchange.cache_from:
+        if isinstance(each.place, Path) and not any(each.place.glob("*/index.json")):
+            yield each.place
 
 
 def built_by(engine: Engine, builder: str) -> Engine:

@@ -64,6 +64,16 @@ def test_a_folder_is_read_for_the_targets_whose_cache_is_there(tmp_path: Path) -
     assert found["rootfs"]["cache-from"] == []
 
 
+def test_a_folder_that_is_not_there_or_holds_no_cache_is_named(tmp_path: Path) -> None:
+    empty, filled = tmp_path / "empty", tmp_path / "filled"
+    (empty / "image").mkdir(parents=True)
+    (filled / "image").mkdir(parents=True)
+    (filled / "image" / "index.json").write_text("{}")
+    places = [tmp_path / "gone", empty, filled]
+    shared = parsed("--cache-from=a.io/x:1", *(f"--cache-from={each}" for each in places))
+    assert list(exchange.without_cache(shared)) == places[:2]
+
+
 def test_several_caches_are_read_in_their_order() -> None:
     found = targets(parsed("--cache-from=a.io/x:1", "--cache-from=b.io/x:1"))
     assert [each.split("ref=")[1][0] for each in found["image"]["cache-from"]] == ["a", "b"]

@@ -151,6 +151,8 @@ def main(args: argparse.Namespace) -> int:
         build_stage(workspace, args.profile, args.context, daemon, console, args.target, shared)
         console.print(f"{args.target} is built.")
         return 0
+    if args.verify:
+        verify.require(workspace, args.profile, args.context, daemon)
     record, built = build(workspace, args.profile, args.context, daemon, console, shared)
     console.print(table(record, built))
     for name, value in record.replaced.items():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.build.engine import EMBEDDED
+from scripts.build.engine import EMBEDDED, unavailable
 from scripts.workspace.errors import Failure
 from scripts.workspace.files import exclusive
 from scripts.workspace.paths import ROOT, WORKSPACE, shown
@@ -18,8 +18,15 @@ from scripts.workspace.paths import ROOT, WORKSPACE, shown
 def apart(name: str, purpose: str) -> Iterator[Path]:
     """Give an empty workspace of this name; remove it with its engine, however the block is left.
 
-    A second process that wants the same one waits, and is told the `purpose`.
+    A second process that wants the same one waits, and is told the `purpose`. Raises Failure where
+    the embedded engine does not run: the machine's own would share its cache.
     """
+    if reason := unavailable():
+        raise Failure(
+            f"{purpose} needs the embedded engine, also where the machine has one of its own, and "
+            f"that {reason}.",
+            hint="Run it as root on Debian or Ubuntu, where sdkiln brings that engine.",
+        )
     folder = WORKSPACE / name
     with exclusive(WORKSPACE / f"{name}.lock", purpose):
         _remove(folder)

@@ -250,23 +250,30 @@ def disk(packages: int) -> int:
     return REST + PER_WHEEL_BYTE * packages
 
 
-def _require_space(workspace: Workspace, name: str, context: list[str], engine: Engine) -> None:
-    """Raise Failure when the disk is too small for the layers that have to be built."""
-    if engine.builder:
-        return  # it has a disk of its own
+def space(workspace: Workspace, name: str, context: list[str], engine: Engine | None = None) -> int:
+    """Return the bytes of disk that a build of a profile asks for in an engine.
+
+    They are for the layers that it has not as they are to be; without `engine`, for all.
+    """
+    if engine and engine.builder:
+        return 0  # it has a disk of its own
     replaced = bake.replacements(context, contexts.replaceable())
     recipe = recipes.recipe(workspace, name, replaced)
     last = _before(name)
-    there = last.recipe if last and _present(engine, last) else None
+    there = last.recipe if last and engine and _present(engine, last) else None
     new = [
         filled
         for layer, filled in recipe.layers().items()
         if there is None or there.key(layer) != recipe.key(layer)
     ]
     parts = {part for filled in new for part in filled if part.startswith("locks/")}
-    if new:
-        needed = disk(sum(recipe.parts[part].size for part in parts))
-        require_space(ENGINE if engine.embedded else BUILDS, needed, f"building {name}")
+    return disk(sum(recipe.parts[part].size for part in parts)) if new else 0
+
+
+def _require_space(workspace: Workspace, name: str, context: list[str], engine: Engine) -> None:
+    """Raise Failure when the disk is too small for the layers that have to be built."""
+    needed = space(workspace, name, context, engine)
+    require_space(ENGINE if engine.embedded else BUILDS, needed, f"building {name}")
 
 
 def _base(workspace: Workspace, name: str) -> str | None:

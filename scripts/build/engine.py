@@ -224,6 +224,15 @@ def exec_root() -> Path:
     return socket_path().with_suffix("")
 
 
+def unavailable() -> str | None:
+    """Return why the embedded engine cannot run on this machine, or None when it can."""
+    if os.geteuid() != 0:
+        return "must be started as root"
+    if reason := apt.available():
+        return f"cannot be unpacked: {reason}"
+    return None
+
+
 def embedded() -> Engine:
     """Return the embedded engine, whether it runs or not."""
     return Engine(f"unix://{socket_path()}", BIN / "docker", embedded=True)
@@ -253,15 +262,9 @@ def start() -> Engine:
 
     Raises Failure with the tail of the daemon's log when it does not become ready.
     """
-    if os.geteuid() != 0:
+    if reason := unavailable():
         raise Failure(
-            "no Docker engine answers, and the embedded one must be started as root.",
-            hint=INSTALL_HINT,
-        )
-    if reason := apt.available():
-        raise Failure(
-            f"no Docker engine answers, and the embedded one cannot be unpacked: {reason}.",
-            hint=INSTALL_HINT,
+            f"no Docker engine answers, and the embedded one {reason}.", hint=INSTALL_HINT
         )
     with exclusive(ENGINE / "lock", "starting the engine"):
         process = None

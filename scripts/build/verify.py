@@ -9,15 +9,30 @@ from pathlib import Path
 import docker
 
 from scripts.build.apart import apart, environment, run
+from scripts.build.build import space
 from scripts.build.difference import compare, export
 from scripts.build.engine import Engine
 from scripts.build.record import BuildRecord
+from scripts.workspace.files import require_space
+from scripts.workspace.model import Workspace
 from scripts.workspace.paths import ROOT
 
 # The workspace of the second build.
 NAME = "verify"
+PURPOSE = "build --verify"
 # Built alone before everything else, so that the second build goes in another order.
 FIRST = "py-worker"
+
+
+def require(workspace: Workspace, name: str, context: list[str], engine: Engine) -> None:
+    """Raise Failure when a build of a profile could not be verified after it is made.
+
+    That takes the embedded engine, and the disk of a build from nothing beside the first one's.
+    """
+    # What a killed one left is gone from the disk before that is measured.
+    with apart(NAME, PURPOSE) as folder:
+        needed = space(workspace, name, context, engine) + space(workspace, name, context)
+        require_space(folder.parent, needed, PURPOSE)
 
 
 def differences(record: BuildRecord, engine: Engine, context: Sequence[str]) -> list[str]:
@@ -28,7 +43,7 @@ def differences(record: BuildRecord, engine: Engine, context: Sequence[str]) -> 
     cannot be made.
     """
     arguments = ["--profile", record.profile, *(f"--context={each}" for each in context)]
-    with apart(NAME, "build --verify") as folder:
+    with apart(NAME, PURPOSE) as folder:
         run(folder, "scripts.build", *arguments, "--target", FIRST)
         run(folder, "scripts.build", *arguments)
         text = (folder / "builds" / record.profile / "latest.json").read_text()

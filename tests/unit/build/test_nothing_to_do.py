@@ -1,0 +1,79 @@
+"""When a build has nothing to do, and when the same inputs may give another image all the same."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from scripts.build import build, record
+from scripts.build.build import Task
+from scripts.build.engine import Engine
+from scripts.build.record import BuildRecord, save
+from scripts.workspace.errors import Failure
+from scripts.workspace.model import load
+
+ENGINE = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False)
+BEFORE = BuildRecord(
+    profile="sandbox",
+    image="sdkiln-sandbox:latest",
+    digest="sha256:" + "1" * 64,
+    lock_sha256="",
+    inputs_sha256="the same",
+    replaced={},
+    git_sha="",
+    git_dirty=False,
+    utc="2026-11-01T10:00:00Z",
+    seconds=1,
+    engine="own, Docker 29",
+    layers=(),
+    steps=(),
+)
+
+
+class Began(Failure):
+    """What a stand-in of buildx raises: the build would have begun."""
+
+
+def again(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str, str]) -> bool:
+    """Build what was built before of the same inputs; return whether anything had to be done."""
+
+    @contextmanager
+    def prepared(*_given: object) -> Iterator[Task]:
+        yield Task("sandbox", {}, {}, {}, given, {"target": {}}, folder / "bake.json")
+
+    @contextmanager
+    def replacing(*_given: object) -> Iterator[None]:
+        raise Began("it began")
+        yield
+
+    monkeypatch.setattr(record, "BUILDS", folder)
+    monkeypatch.setattr(build, "BUILDS", folder)
+    monkeypatch.setattr(build, "prepared", prepared)
+    monkeypatch.setattr(build, "replacing", replacing)
+    monkeypatch.setattr(build, "_inputs_digest", lambda *_given: "the same")
+    monkeypatch.setattr(build, "_present", lambda *_given: True)
+    monkeypatch.setattr(build, "require_space", lambda *_given: None)
+    save(BEFORE)
+    try:
+        found, built = build.build(load(), "sandbox", [], ENGINE, Console(quiet=True))
+    except Began:
+        return True
+    assert found == BEFORE
+    return built
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"model": "/a/folder"}, {"base": "docker-image://base@sha256:" + "0" * 64}]
+)
+def test_the_same_inputs_are_not_built_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str]
+) -> None:
+    assert not again(monkeypatch, tmp_path, given)
+
+
+def test_an_image_by_its_tag_may_be_another_one_by_now_and_is_built_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert again(monkeypatch, tmp_path, {"base": "docker-image://base:latest"})

@@ -1,0 +1,60 @@
+"""A push is held against what the registry has afterwards, and recorded only when that fits."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from scripts.build import push, record, registry
+from scripts.build.engine import Engine
+from scripts.build.record import BuildRecord, latest
+from scripts.build.registry import Blob, parse
+from scripts.workspace.errors import CheckFailed
+from scripts.workspace.model import load
+
+HELD = Blob("application/vnd.oci.image.manifest.v1+json", b"{}")
+TAG = parse("localhost:1/worker:1", "--push")
+# It has pushed the image by itself, so that no engine has to.
+BUILDER = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False, builder="away")
+
+
+@pytest.fixture(autouse=True)
+def held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stand-in of a registry, which has one manifest; no record of this machine has a say."""
+    monkeypatch.setattr(registry, "manifest", lambda _tag: HELD)
+    monkeypatch.setattr(record, "BUILDS", tmp_path)
+
+
+def published(digest: str) -> BuildRecord:
+    made = BuildRecord(
+        profile="sandbox",
+        image="sdkiln-sandbox:latest",
+        digest=digest,
+        lock_sha256="",
+        inputs_sha256="",
+        replaced={},
+        git_sha="",
+        git_dirty=False,
+        utc="2026-11-01T10:00:00Z",
+        seconds=1,
+        engine="builder away",
+        layers=(),
+        steps=(),
+    )
+    return push.publish(load(), BUILDER, made, TAG, (), Console(quiet=True))
+
+
+def test_an_image_that_the_registry_has_is_recorded_with_where_it_is() -> None:
+    assert published(HELD.digest).pushed == f"{TAG}@{HELD.digest}"
+    found = latest("sandbox")
+    assert found is not None
+    assert found.pushed == f"{TAG}@{HELD.digest}"
+
+
+def test_a_registry_that_has_another_image_than_was_pushed_is_a_check_that_says_no() -> None:
+    ours = "sha256:" + "1" * 64
+    with pytest.raises(CheckFailed) as failure:
+        published(ours)
+    assert HELD.digest in failure.value.message
+    assert ours in failure.value.message
+    assert latest("sandbox") is None

@@ -13,9 +13,7 @@ from scripts.build import (
     engine,
     exchange,
     history,
-    impact,
     recorded,
-    supposed,
     tree,
     verify,
 )
@@ -76,6 +74,9 @@ def _megabytes(size: int | None) -> str:
 
 def show_impact(args: argparse.Namespace, console: Console) -> None:
     """Print what a build of the profile would do, against the last build or a git ref."""
+    # What foretells resolves, and takes long to import for a build that does not.
+    from scripts.build import impact, supposed
+
     workspace = load()
     last = latest(args.profile)
     if args.impact:

@@ -42,6 +42,8 @@ def carried(layers: Iterable[Layer], records: Iterable[BuildRecord]) -> dict[str
             if key in missing and log and Path(BUILDS, record.profile, log).exists():
                 missing.remove(key)
                 found[layer.name] = log
+        if not missing:
+            break
     return found
 
 

@@ -36,9 +36,10 @@ def digests(record: BuildRecord) -> Iterator[tuple[str, str]]:
     """
     if record.recipe is None:
         return
-    same = [each for each in history(record.profile) if each.recipe == record.recipe]
-    if before := [each for each in same if each.utc < record.utc]:
-        last = max(before, key=lambda each: each.utc)
+    # The newest come first: the older ones need not be read.
+    before = (each for each in history(record.profile) if each.utc < record.utc)
+    last = next((each for each in before if each.recipe == record.recipe), None)
+    if last is not None:
         yield last.digest, f"here at {last.utc} ({last.engine})"
     if (verified := _verified(record)) is not None:
         yield verified.digest, f"in {shown(VERIFIED)} ({verified.engine})"

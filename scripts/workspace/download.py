@@ -7,11 +7,15 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from scripts.workspace.errors import CheckFailed, Failure
 from scripts.workspace.files import require_space, sha256
+
+if TYPE_CHECKING:
+    # It is imported when something is fetched: that takes a tenth of a second, and most commands
+    # find all their files here.
+    import httpx
 
 ATTEMPTS = 4
 Login = tuple[str, str]
@@ -29,6 +33,8 @@ def fetch(
     """
     if path.exists() and sha256(path) == digest:
         return
+    import httpx
+
     path.parent.mkdir(parents=True, exist_ok=True)
     require_space(path.parent, size, f"downloading {path.name}")
     failures = []
@@ -51,7 +57,9 @@ def fetch(
 
 
 @cache
-def _client() -> httpx.Client:
+def _client() -> "httpx.Client":
+    import httpx
+
     # One client for all, because most of the time of a small file is the connection.
     return httpx.Client(timeout=30, follow_redirects=True)
 

@@ -1,6 +1,7 @@
 """Records of builds: read back, also of an older schema, and added up to the use of the cache."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,16 @@ def test_the_log_of_a_cached_layer_is_that_of_the_build_that_made_it(builds: Pat
     assert logs.carried(other.layers, [made]) == {}
     (builds / "sandbox" / log).unlink()
     assert logs.carried(again.layers, [made]) == {}
+
+
+def test_older_records_are_not_read_once_every_log_is_found(builds: Path) -> None:
+    log = "logs/1/py-worker.txt"
+    (builds / "sandbox" / "logs" / "1").mkdir(parents=True)
+    (builds / "sandbox" / log).write_text("Resolved\n")
+
+    def records() -> Iterator[BuildRecord]:
+        yield built("1", digest="sha256:a", log=log)
+        pytest.fail("an older record was read")
+
+    again = built("2", digest="sha256:a")
+    assert logs.carried(again.layers, records()) == {"py-worker": log}

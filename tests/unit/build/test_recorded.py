@@ -1,5 +1,6 @@
 """A build says whether its digest is the one that the same inputs gave before."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,17 @@ def test_an_odd_build_of_before_is_not_held_against_every_later_one() -> None:
     assert not recorded.comparison(made(TWO, 2)).same
     # A build that was recorded later says nothing of what came before it.
     assert recorded.comparison(made(TWO, 1)).same
+
+
+def test_what_was_recorded_before_the_last_build_of_the_same_inputs_is_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def history(_profile: str) -> Iterator[BuildRecord]:
+        yield made(ONE, 1)
+        pytest.fail("an older record was read")
+
+    monkeypatch.setattr(recorded, "history", history)
+    assert recorded.comparison(made(ONE, 2)).same
 
 
 def test_other_inputs_are_not_compared() -> None:

@@ -17,7 +17,11 @@ BASE = "first build"
 
 @dataclass(frozen=True)
 class Build:
-    """One build of an order after a change; `new_bytes` are of layers as they are stored."""
+    """One build of an order after a change; `new_bytes` are of layers as they are stored.
+
+    `seconds` are buildx's alone. A person waits for what `./nox -s build` does around it, too; that
+    is the same in both orders.
+    """
 
     order: str
     change: str
@@ -106,7 +110,7 @@ def png(found: Sequence[Cost], title: str) -> bytes:
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, label, attribute, unit in (
-            (left, "seconds until the image can run", "seconds", 1),
+            (left, "seconds of buildx until the image can run", "seconds", 1),
             (right, "MB of new layers", "new_bytes", 1e6),
         ):
             for number, (order, colour) in enumerate(zip(orders, COLOURS, strict=False)):

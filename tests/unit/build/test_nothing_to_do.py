@@ -1,7 +1,8 @@
-"""When a build has nothing to do, and when the same inputs may give another image all the same."""
+"""When a build has nothing to do, what disk it asks for, and when the same inputs may differ."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from scripts.build import build, record
 from scripts.build.build import Task
 from scripts.build.engine import Engine
+from scripts.build.recipe import recipe
 from scripts.build.record import BuildRecord, save
 from scripts.workspace.errors import Failure
 from scripts.workspace.model import load
@@ -77,3 +79,19 @@ def test_an_image_by_its_tag_may_be_another_one_by_now_and_is_built_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert again(monkeypatch, tmp_path, {"base": "docker-image://base:latest"})
+
+
+def test_disk_is_asked_for_the_layers_that_an_engine_has_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace = load()
+    has_all = BEFORE.model_copy(update={"recipe": recipe(workspace, "sandbox")})
+    monkeypatch.setattr(build, "_before", lambda _name: has_all)
+    monkeypatch.setattr(build, "_present", lambda *_given: True)
+    all_layers = build.space(workspace, "sandbox", [])
+    assert all_layers > build.REST
+    assert build.space(workspace, "sandbox", [], ENGINE) == 0
+    monkeypatch.setattr(build, "_present", lambda *_given: False)
+    assert build.space(workspace, "sandbox", [], ENGINE) == all_layers
+    # A builder has a disk of its own.
+    assert build.space(workspace, "sandbox", [], replace(ENGINE, builder="away")) == 0

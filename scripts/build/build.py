@@ -253,20 +253,29 @@ def disk(packages: int) -> int:
 def space(workspace: Workspace, name: str, context: list[str], engine: Engine | None = None) -> int:
     """Return the bytes of disk that a build of a profile asks for in an engine.
 
-    They are for the layers that it has not as they are to be; without `engine`, for all.
+    They are for the layers that were not built here before; for all of them without `engine`, or
+    when it does not have the last image: it was removed then, or is another engine.
     """
     if engine and engine.builder:
         return 0  # it has a disk of its own
     replaced = bake.replacements(context, contexts.replaceable())
     recipe = recipes.recipe(workspace, name, replaced)
+    new = recipe.layers()
     last = _before(name)
-    there = last.recipe if last and engine and _present(engine, last) else None
-    new = [
-        filled
-        for layer, filled in recipe.layers().items()
-        if there is None or there.key(layer) != recipe.key(layer)
-    ]
-    parts = {part for filled in new for part in filled if part.startswith("locks/")}
+    if last and engine and _present(engine, last):
+        # Of an image before the last one, the engine keeps the layers in its build cache.
+        for record in history(name):
+            there = record.recipe
+            if there is None:
+                continue
+            new = {
+                layer: filled
+                for layer, filled in new.items()
+                if there.key(layer) != recipe.key(layer)
+            }
+            if not new:
+                break
+    parts = {part for filled in new.values() for part in filled if part.startswith("locks/")}
     return disk(sum(recipe.parts[part].size for part in parts)) if new else 0
 
 

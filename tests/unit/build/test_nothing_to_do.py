@@ -82,14 +82,20 @@ def test_an_image_by_its_tag_may_be_another_one_by_now_and_is_built_again(
 
 
 def test_disk_is_asked_for_the_layers_that_an_engine_has_not(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     workspace = load()
     has_all = BEFORE.model_copy(update={"recipe": recipe(workspace, "sandbox")})
-    monkeypatch.setattr(build, "_before", lambda _name: has_all)
+    # The last build had a folder in the place of a layer; the engine has what was there before.
+    marked = recipe(workspace, "sandbox", {"py-torch": "/a/folder"})
+    smaller = BEFORE.model_copy(update={"recipe": marked, "utc": "2026-11-01T11:00:00Z"})
+    monkeypatch.setattr(record, "BUILDS", tmp_path)
     monkeypatch.setattr(build, "_present", lambda *_given: True)
+    save(smaller)
     all_layers = build.space(workspace, "sandbox", [])
-    assert all_layers > build.REST
+    assert all_layers > build.space(workspace, "sandbox", [], ENGINE) > build.REST
+    save(has_all)
+    save(smaller)
     assert build.space(workspace, "sandbox", [], ENGINE) == 0
     monkeypatch.setattr(build, "_present", lambda *_given: False)
     assert build.space(workspace, "sandbox", [], ENGINE) == all_layers

@@ -183,16 +183,15 @@ class JobRun:
                 samples = {name: samples[name] for name in taken}
                 for name, each in taken.items():
                     samples[name].append(each.device_ns)
-            # Precision not before the least rounds: looking takes time, and more with each.
             over = pace is None and (
-                (kept >= least and rounds.is_precise(_widths(samples), kept, least))
+                rounds.is_precise(samples, REFERENCE, kept, least)
                 or self._time_is_over(begun, index, kept)
             )
             spent += time.monotonic() - start
             if over:
                 break
-        widths = _widths(samples) if kept else {}
-        reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths.items()}
+        widths = rounds.half_widths(samples, REFERENCE) if kept else ()
+        reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths}
         self.emit(
             "shape_end",
             {
@@ -240,11 +239,3 @@ class JobRun:
         next_end = now + (now - begun) / done
         enough = kept >= self.place.settings.least_rounds
         return next_end > (min(self.begun + self.seconds, self.latest) if enough else self.latest)
-
-
-def _widths(samples: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Half-width of each case's ratio: to `sdp`; of `sdp` itself to its second run."""
-    names = list(samples)
-    base = REFERENCE if REFERENCE in samples else names[0]
-    against = {name: AGAIN if name == base and AGAIN in samples else base for name in names}
-    return {name: rounds.half_width(samples[against[name]], samples[name]) for name in names}

@@ -323,10 +323,10 @@ class _PicturesRun:
         }
 
     def _reasons(self) -> dict[str, str | None]:
-        widths, least = _paired(self.samples), self.plan.least_rounds
+        least = self.plan.least_rounds
         return {
-            name: rounds.shortfall(widths[name], len(taken), least)
-            for name, taken in self.samples.items()
+            name: rounds.shortfall(width, len(self.samples[name]), least)
+            for name, width in rounds.half_widths(self.samples, self.plan.backends[0])
         }
 
 
@@ -334,13 +334,6 @@ def _status(error: Refused) -> str:
     return "oom" if "out of memory" in str(error).lower() else "unsupported"
 
 
-def _paired(samples: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Half-width of each ratio to the first backend; of the first to its second run."""
-    names = list(samples)
-    against = {n: n + AGAIN if n == names[0] and n + AGAIN in samples else names[0] for n in names}
-    return {n: rounds.half_width(samples[against[n]], samples[n]) for n in names}
-
-
 def done(samples: Mapping[str, Sequence[int]], index: int, plan: Plan) -> bool:
     """Whether enough rounds were run, and every ratio is known well."""
-    return rounds.is_precise(_paired(samples), index, plan.least_rounds)
+    return rounds.is_precise(samples, plan.backends[0], index, plan.least_rounds)

@@ -4,13 +4,12 @@ Without torch: how a case is timed is the caller's.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import nvml, rounds
 from .paced import Pace
-from .rounds import AGAIN
 from .samples import Sample, round_record
 
 Take = Callable[[], Sample]
@@ -70,30 +69,17 @@ def run(
                 samples[name].append(each.device_ns)
         emit("round", {"shape": key, **round_record(order, taken, clocks, seen, why)})
         over = pace is None and (
-            (kept >= least and rounds.is_precise(half_widths(samples, reference), kept, least))
+            rounds.is_precise(samples, reference, kept, least)
             or _is_over(begun, done, kept, schedule)
         )
         spent += time.monotonic() - started
         if over:
             break
     outside = rounds.outside_share(inside, spent)
-    widths = half_widths(samples, reference) if kept else {}
-    reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths.items()}
+    widths = rounds.half_widths(samples, reference) if kept else ()
+    reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths}
     end = {"shape": key, "rounds": kept, "reasons": reasons, "outside_share": outside}
     emit("shape_end", end)
-
-
-def half_widths(samples: Mapping[str, Sequence[int]], reference: str) -> dict[str, float]:
-    """Half-width of each case's ratio to the reference, and of the reference's to its second run.
-
-    Where the reference is not among the cases, the first of them stands for it.
-    """
-    base = reference if reference in samples else next(iter(samples))
-    again = base + AGAIN if base + AGAIN in samples else base
-    return {
-        name: rounds.half_width(samples[again if name == base else base], taken)
-        for name, taken in samples.items()
-    }
 
 
 def _is_over(begun: float, done: int, kept: int, schedule: Schedule) -> bool:

@@ -18,7 +18,7 @@ from rich.table import Table
 from scripts.bench import stats
 from scripts.bench.ab.blocks import LEAST_PAIRS, MOST_PAIRS, Block, difference, is_precise
 from scripts.bench.schema import VerdictName
-from scripts.bench.verdicts.simulate import NOISES, pairs, session
+from scripts.bench.verdicts.simulate import A_AGAIN, NOISES, pairs, session
 
 Design = Literal["one run", "two runs", "two locks"]
 # The changes that are looked for: none, and what a design is to find.
@@ -63,7 +63,7 @@ class Rate:
 def one_run(ratio: float, noise: str, least_rounds: int, seed: int) -> VerdictName:
     """The verdict on b against a, timed in the same rounds; b takes `ratio` times as long."""
     made = session(np.random.default_rng(seed), ratio, NOISES[noise], least_rounds)
-    pair = stats.Pair("a", "b", made["a"], made["b"], made["again"])
+    pair = stats.Pair("a", "b", made["a"], made["b"], made[A_AGAIN])
     return stats.compare([pair])[0].verdict
 
 
@@ -74,7 +74,7 @@ def two_runs(ratio: float, noise: str, least_rounds: int, seed: int) -> VerdictN
 
     def side(slower: float) -> stats.Side:
         made = session(rng, 1.0, noisy, least_rounds)
-        floor = stats.log_ratio(made["a"], made["again"])
+        floor = stats.log_ratio(made["a"], made[A_AGAIN])
         return stats.Side([round(slower * ns) for ns in made["a"]], floor)
 
     return stats.judge([stats.between("case", side(1.0), side(ratio))])[0].verdict

@@ -45,27 +45,24 @@ NOISES = {
 }
 BEGINS, LASTS = 0.01, (5, 15)
 OUTLIER = 0.02
+A_AGAIN = f"a{rounds.AGAIN}"
 
 
 def session(
     rng: np.random.Generator, ratio: float, noise: Noise, least_rounds: int
 ) -> dict[str, list[int]]:
-    """Return the samples, in ns, of cases a, a once more (`again`) and b, `ratio` times as long.
+    """Return the samples, in ns, of cases a, a once more (`a@again`) and b, `ratio` times as long.
 
     Rounds are ordered and ended as the probe does it, so the lists are equally long.
     """
-    factors = {"a": 1.0, "again": 1.0, "b": ratio}
+    factors = {"a": 1.0, A_AGAIN: 1.0, "b": ratio}
     samples: dict[str, list[int]] = {name: [] for name in factors}
     seed = int(rng.integers(1 << 30))
     slowed = _slowed(rng, noise, MOST_ROUNDS * len(factors))
     for index in range(MOST_ROUNDS):
         for name in rounds.order(list(factors), seed, "simulated", index):
             samples[name].append(round(CASE_NS * factors[name] * next(slowed)))
-        widths = {
-            "a": rounds.half_width(samples["again"], samples["a"]),
-            "b": rounds.half_width(samples["a"], samples["b"]),
-        }
-        if rounds.is_precise(widths, index + 1, least_rounds):
+        if rounds.is_precise(samples, "a", index + 1, least_rounds):
             break
     return samples
 

@@ -3,6 +3,7 @@
 import math
 import random
 import statistics
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -83,9 +84,28 @@ def test_the_interval_covers_the_true_median_as_often_as_it_says(n: int) -> None
 
 
 def test_rounds_go_on_until_there_are_enough_and_every_ratio_is_known_well() -> None:
-    assert rounds.is_precise({"a": 0.004, "b": 0.001}, 20, 20)
-    assert not rounds.is_precise({"a": 0.004, "b": 0.001}, 19, 20)
-    assert not rounds.is_precise({"a": 0.004, "b": 0.005}, 200, 20)
+    known: dict[str, Sequence[float]] = {"sdp": [100] * 20, "V1": [300] * 20}
+    assert rounds.is_precise(known, "sdp", 20, 20)
+    assert not rounds.is_precise(known, "sdp", 19, 20)
+    assert not rounds.is_precise({**known, "naive": [99, 101] * 10}, "sdp", 20, 20)
+
+
+def test_the_reference_is_held_against_its_second_run_and_the_others_against_it() -> None:
+    samples = {"sdp": [100] * 8, "V1": [300] * 8, "sdp@again": [90, 110] * 4}
+    widths = dict(rounds.half_widths(samples, "sdp"))
+    assert widths["V1"] == 0
+    assert widths["sdp"] == pytest.approx(widths["sdp@again"])
+    assert widths["sdp"] > 0.09
+
+
+def test_without_the_reference_the_first_case_stands_for_it() -> None:
+    widths = dict(rounds.half_widths({"V1": [100] * 8, "naive": [90, 110] * 4}, "sdp"))
+    assert widths["V1"] == 0
+    assert widths["naive"] > 0.09
+
+
+def test_without_any_case_there_is_nothing_to_wait_for() -> None:
+    assert not dict(rounds.half_widths({}, "sdp"))
 
 
 def test_half_width_is_relative_and_blind_to_what_both_share() -> None:

@@ -142,17 +142,3 @@ def test_noise_is_followed_until_it_is_due(clock: Clock) -> None:
     assert clock.now <= 150
     assert counts["V1"] >= 6
     assert str(records[-1][1]["reasons"]["V1"]).startswith("noisy: ratio known to")
-
-
-def test_the_reference_is_held_against_its_second_run_and_the_others_against_it() -> None:
-    samples = {"sdp": [100] * 8, "V1": [300] * 8, "sdp@again": [90, 110] * 4}
-    widths = schedule.half_widths(samples, "sdp")
-    assert widths["V1"] == 0
-    assert widths["sdp"] == pytest.approx(widths["sdp@again"])
-    assert widths["sdp"] > 0.09
-
-
-def test_without_the_reference_the_first_case_stands_for_it() -> None:
-    widths = schedule.half_widths({"V1": [100] * 8, "naive": [90, 110] * 4}, "sdp")
-    assert widths["V1"] == 0
-    assert widths["naive"] > 0.09

@@ -19,7 +19,7 @@ from scripts.bench.verdicts.rates import (
     two_runs,
 )
 from scripts.bench.verdicts.run import RECORDS, SESSIONS
-from scripts.bench.verdicts.simulate import MOST_ROUNDS, NOISES, Noise, pairs, session
+from scripts.bench.verdicts.simulate import A_AGAIN, MOST_ROUNDS, NOISES, Noise, pairs, session
 from scripts.workspace.model import load
 
 LEAST = load().bench.rounds
@@ -108,14 +108,14 @@ def test_a_session_ends_as_the_probe_ends_it() -> None:
 
 def test_the_ratio_of_a_session_without_noise_is_the_truth() -> None:
     made = session(np.random.default_rng(1), 1.02, Noise(spread=0), LEAST)
-    assert set(made["a"]) == set(made["again"]) == {10_000_000}
+    assert set(made["a"]) == set(made[A_AGAIN]) == {10_000_000}
     assert set(made["b"]) == {10_200_000}
 
 
 def test_what_disturbs_a_session_slows_it_as_it_says() -> None:
     def mean(noise: Noise) -> float:
         made = session(np.random.default_rng(2), 1.0, noise, MOST_ROUNDS)
-        return float(np.mean([made["a"], made["b"], made["again"]]) / 1e7)
+        return float(np.mean([made["a"], made["b"], made[A_AGAIN]]) / 1e7)
 
     assert mean(Noise(spread=0, drift=0.02)) == pytest.approx(1.01, abs=0.0005)
     assert mean(Noise(spread=0, burst=0.05)) > 1.001

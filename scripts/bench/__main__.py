@@ -41,6 +41,7 @@ from scripts.bench.verdicts import run as verdicts
 from scripts.build.engine import ensure
 from scripts.build.image import built, gpus, unused_gpu
 from scripts.build.record import BuildRecord, git_state
+from scripts.build.recorded import is_of_now
 from scripts.workspace.cli import run, say
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
 from scripts.workspace.model import Bench, MeasuredSuite, SuiteName, Workspace, load, offer
@@ -216,16 +217,26 @@ def _measure(
 
     It goes on from `before`, a run that was killed.
 
-    Raises CheckFailed where a backend is wrong, Failure where nothing could be measured.
+    Raises BadInput for an image of other inputs where it would be recorded, CheckFailed where a
+    backend is wrong, Failure where nothing could be measured.
     """
     python = host.interpreter(args.python) if args.where == "host" else None
     # Before packages are installed for what may not be there.
     record = built(args.profile) if python is None else None
+    notes: list[str] = []
+    if record is not None and not is_of_now(workspace, record):
+        told = "the image was built from other inputs than the checkout has now"
+        if args.record or args.gate:
+            raise BadInput(
+                f"{told}: what it takes cannot be recorded.",
+                hint=f"Build it first: ./nox -s build -- --profile {args.profile}",
+            )
+        say(f"bench: {told}; ./nox -s build would build another one")
+        notes.append(told)
     settings = {name: _settings(args, workspace, name, before) for name in suites}
     written = _journal(record, suites, before)
     kept = {name: journal.Kept(written, name, SUITES[name].shape_of, before) for name in suites}
     missing = [name for name in suites if before is None or not before.is_done(name)]
-    notes: list[str] = []
     whole = False
     try:
         if record is not None:

@@ -7,10 +7,11 @@ import tomli
 import tomli_w
 from pydantic import ValidationError
 
+from scripts.build import recipe as recipes
 from scripts.build.record import BuildRecord, history
 from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.files import write_atomic
-from scripts.workspace.model import Record
+from scripts.workspace.model import Record, Workspace
 from scripts.workspace.paths import DOCKER, shown
 
 VERIFIED = DOCKER / "verified.toml"
@@ -69,6 +70,12 @@ def comparison(record: BuildRecord) -> Comparison:
     if not found:
         return Comparison(True, "No digest is recorded for these inputs.")
     return Comparison(True, f"The digest is the one recorded for these inputs {found[-1][1]}.")
+
+
+def is_of_now(workspace: Workspace, record: BuildRecord) -> bool:
+    """Return whether a build was of the inputs as they are; so it counts where it does not say."""
+    made = record.recipe
+    return made is None or made == recipes.recipe(workspace, record.profile, record.replaced)
 
 
 def hold_to_verified(record: BuildRecord) -> None:

@@ -12,7 +12,7 @@ from scripts.bench import container, journal, packages, schema
 from scripts.bench.options import parser
 from scripts.bench.suite import Settings, Sink, Suite
 from scripts.lock.lockfile import locked
-from scripts.workspace.errors import CheckFailed, Failure
+from scripts.workspace.errors import BadInput, CheckFailed, Failure
 from scripts.workspace.model import load
 from tests.unit.bench.test_network_suites import END, HEADER, ROUNDS, SHAPE, UNET, case
 
@@ -41,7 +41,7 @@ def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path |
         real = bench.SUITES["unet"]
         return Suite(run, real.evaluate, real.shape_of)
 
-    record = SimpleNamespace(image="sdkiln:x", lock_sha256="0", digest="sha256:0")
+    record = SimpleNamespace(image="sdkiln:x", lock_sha256="0", digest="sha256:0", recipe=None)
     monkeypatch.setattr(bench, "built", lambda _: record)
     monkeypatch.setattr(bench, "ensure", FakeEngine)
     monkeypatch.setattr(bench, "unused_gpu", lambda _: None)
@@ -162,3 +162,17 @@ def test_the_driver_beside_the_web_ui_can_import_what_is_mounted() -> None:
     made: Any = SimpleNamespace(id="1")
     assert list(container.exec_probe(client, made, ["image"], {})) == [{"record": "final"}]
     assert container.PACKAGES in api.environment["PYTHONPATH"].split(":")
+
+
+def test_an_image_of_other_inputs_than_now_is_said_and_never_recorded(
+    mounted: dict[str, Path | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "gpus", lambda _: None)
+    monkeypatch.setattr(bench, "is_of_now", lambda *_: False)
+    told = "the image was built from other inputs than the checkout has now"
+    assert told in run(tmp_path, "unet").notes
+    mounted.clear()
+    with pytest.raises(BadInput, match="cannot be recorded") as refused:
+        bench.main(parser().parse_args(["--suite", "unet", "--record"]))
+    assert refused.value.hint == "Build it first: ./nox -s build -- --profile sandbox"
+    assert not mounted

@@ -120,3 +120,22 @@ def test_a_record_of_an_older_version_is_passed_over() -> None:
     path = save(made(ONE, 0))
     path.write_text('{"schema_version": 1}')
     assert list(records.history("sandbox")) == []
+
+
+def test_an_image_is_known_to_be_of_other_inputs_than_there_are_now() -> None:
+    workspace = load()
+    assert recorded.is_of_now(workspace, made(ONE, 0))
+    app = RECIPE.parts["app"]
+    items = {**app.items, "handler.py": next(iter(app.items.values()))}
+    edited = RECIPE.model_copy(
+        update={"parts": {**RECIPE.parts, "app": app.model_copy(update={"items": items})}}
+    )
+    assert edited != RECIPE
+    assert not recorded.is_of_now(workspace, made(ONE, 0, edited))
+    # An image of replaced inputs is held against the same replacements.
+    replaced = {"model": "/a/folder"}
+    of_folder = made(ONE, 0, recipe(workspace, "sandbox", replaced))
+    assert not recorded.is_of_now(workspace, of_folder)
+    assert recorded.is_of_now(workspace, of_folder.model_copy(update={"replaced": replaced}))
+    # What an older schema does not tell counts as the same.
+    assert recorded.is_of_now(workspace, of_folder.model_copy(update={"recipe": None}))

@@ -17,6 +17,8 @@ WHOLE = ("unet", "image", "vae")
 """Suites whose cases are all of a workload by themselves."""
 SUITES = ("unet", "image", "attn")
 """What speaks of a step, the strongest first: whole networks, then calls of attention alone."""
+GLANCE = "--quick"
+"""The argument of `bench` that asks for few rounds."""
 REFERENCE: Mapping[str, str] = {"vae": "sdp-3d"}
 """The backend that is the option `sdp`, where it is not of that name."""
 BACKENDS: Mapping[str, Optimization] = {
@@ -123,10 +125,11 @@ def setting(run: Run) -> Setting:
 def gathered(runs: Iterable[Run]) -> dict[Setting, list[Evidence]]:
     """Return what is known of each workload on each setting: its strongest evidence.
 
-    That is of the first of SUITES that measured all of it, and of its newest run.
+    That is of the first of SUITES that measured all of it, and of its newest run; a glance
+    (`--quick`) counts only where nothing else is known.
     """
     made: dict[Setting, dict[Workload, Evidence]] = {}
-    for run in sorted(runs, key=lambda run: (run.utc, run.run_id)):
+    for run in sorted(runs, key=lambda run: (GLANCE not in run.argv, run.utc, run.run_id)):
         known = made.setdefault(setting(run), {})
         for each in found_in(run):
             before = known.get(each.workload)

@@ -243,6 +243,14 @@ def test_whole_networks_go_before_single_calls_and_the_newest_run_before_older_o
     assert (found.evidence.suite, found.evidence.run_id, found.option) == ("unet", "day2", "sdp")
 
 
+@given(st.permutations(range(2)))
+def test_a_newer_glance_goes_before_no_other_run(order: list[int]) -> None:
+    glance = dated(step_run({"sdp": 1.0, "xformers": 1.1}, argv=("--suite", "unet", "--quick")), 2)
+    runs = [dated(step_run(GOOD, argv=("--suite", "unet")), 1), glance]
+    assert only(*(runs[place] for place in order)).evidence.run_id == "day1"
+    assert only(glance).evidence.run_id == "day2"
+
+
 def test_a_newer_network_without_result_does_not_hide_single_calls() -> None:
     case = results.case_of(
         "unet/sd15-512/float16/sdp",

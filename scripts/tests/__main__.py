@@ -10,6 +10,9 @@ from scripts.tests.options import KINDS
 from scripts.workspace.cli import run
 from scripts.workspace.paths import ROOT
 
+# Of one unit test, which takes seconds at most; pyproject.toml has the limit of all others.
+UNIT_TIMEOUT_S = 300
+
 
 def main(args: argparse.Namespace) -> int:
     """Run the unit tests on every core, and then, one at a time, those that share an engine."""
@@ -18,7 +21,7 @@ def main(args: argparse.Namespace) -> int:
     kinds = [kind for kind in KINDS if kind in (args.kinds or KINDS)]
     chosen = [*(["-k", args.k] if args.k else []), *(["-x"] if args.x else [])]
     if "unit" in kinds:
-        code = _pytest(["unit"], ["--numprocesses=auto", *chosen])
+        code = _pytest(["unit"], ["--numprocesses=auto", f"--timeout={UNIT_TIMEOUT_S}", *chosen])
         # With -k, a kind without a match is passed over.
         passed_over = args.k and code == pytest.ExitCode.NO_TESTS_COLLECTED
         if kinds == ["unit"] or (code and not passed_over):

@@ -8,9 +8,9 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from scripts.lock.lockfile import digest, pins, read
-from scripts.lock.uv import unreachable
+from scripts.lock.uv import fault
 from scripts.workspace.cli import say
-from scripts.workspace.errors import CheckFailed, Failure
+from scripts.workspace.errors import CheckFailed
 from scripts.workspace.files import exclusive
 from scripts.workspace.model import Profile, Workspace
 from scripts.workspace.paths import BENCH, LOCKFILES, ROOT, shown
@@ -76,9 +76,6 @@ def _install(name: str, lock: Path, target: Path, python: str, platform: str) ->
     if done.returncode == 0:
         return
     reason = done.stderr.strip()
-    if unreachable(reason):
-        raise Failure(
-            f"the package registry could not be reached for {name}:\n{reason}",
-            hint="Check the network and uv's index settings.",
-        )
+    if found := fault(reason, f"{name} was not installed"):
+        raise found
     raise CheckFailed(f"{name} cannot be installed:\n{reason}")

@@ -418,22 +418,23 @@ def _end(pid: int, alive: Callable[[], int | None]) -> None:
 
 
 def status() -> str:
-    """Return one line on which engine serves: the machine's, the embedded one, or none.
+    """Return which engine serves: the machine's, the embedded one, or none.
 
-    Of the embedded one it says where its images and build cache lie, and what room they have.
+    Of the embedded one it says in a second line where its images and build cache lie, and what room
+    there is.
     """
     if os.environ.get(EMBEDDED) != "1" and (own := existing()):
         return f"The machine's own engine at {own.host} is used."
     if pid := running():
-        return f"The embedded engine runs: process {pid}, {embedded().host}, {_place()}"
+        return f"The embedded engine runs: process {pid}, {embedded().host}\n{_place()}"
     if not (BIN / "dockerd").exists():
         return "No engine: the embedded one is not unpacked yet. `build` starts it."
-    return f"The embedded engine is stopped, {_place()} `build` starts it."
+    return f"The embedded engine is stopped. `build` starts it.\n{_place()}"
 
 
 def _place() -> str:
     free = shutil.disk_usage(ENGINE).free / 1e9
-    return f"with its images and build cache in {shown(ENGINE)}, a disk with {free:.1f} GB free."
+    return f"Its images and build cache lie in {shown(ENGINE)}, a disk with {free:.1f} GB free."
 
 
 def _run(

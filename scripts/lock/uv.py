@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import tomli_w
 from uv import find_uv_bin
 
+from scripts.lock import settings
 from scripts.workspace.download import Login
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import ROOT
@@ -27,10 +30,13 @@ DOWNLOADS = 16
 # bottleneck once pages come fast.
 LATER = ("nice", "-n", "10")
 
-# What uv says of a registry that gives no answer; a package's name may hold any single word.
+# What uv says of a registry that gives no answer, or not all of it; a package's name may hold any
+# single word.
 _UNREACHABLE = re.compile(
     r"error sending request|dns error|connect error|timed out|network was disabled|"
-    r"connection (?:refused|reset|closed)|HTTP status (?:server error|client error \(429)",
+    r"connection (?:refused|reset|closed)|HTTP status (?:server error|client error \((?:408|429))|"
+    # An answer that breaks off.
+    r"(?:request or response|error decoding response) body|end of file before message",
     re.IGNORECASE,
 )
 
@@ -86,8 +92,8 @@ class Uv:
 
         `before` is a program that starts uv, as LATER.
         """
-        environment = {"UV_CONCURRENT_DOWNLOADS": str(DOWNLOADS), **os.environ}
-        if self.options:
+        environment = {"UV_CONCURRENT_DOWNLOADS": str(DOWNLOADS), **settings.environment()}
+        if self.index:
             # The default index stands in the settings that are written; these would go before it.
             environment.pop("UV_DEFAULT_INDEX", None)
             environment.pop("UV_INDEX_URL", None)
@@ -109,31 +115,49 @@ class Uv:
 def prepared(processes: Processes, folder: Path, newest: datetime) -> Uv:
     """Return uv for resolving what was uploaded before `newest`; `folder` holds its settings.
 
-    It reuses index pages for some minutes, also of a registry that says nothing of caching: the
+    Of the machine's settings it has those that say how packages are reached, see `settings`. It
+    reuses index pages for some minutes, also of a registry that says nothing of caching: the
     targets ask for much the same pages, and reading a page costs more than resolving. A page may
     only be reused when it was fetched after the cutoff.
+
+    Raises BadInput for settings of the machine that cannot be read.
     """
-    index = _index()
-    if not index:
-        return Uv(processes, [], index)
-    age = int(max(0.0, min(PAGE_MAX_AGE_S, time.time() - newest.timestamp())))
-    (folder / "uv.toml").write_text(
-        f'[[index]]\nurl = "{index}"\ndefault = true\n'
-        f'cache-control = {{ api = "max-age={age}", files = "max-age=31536000, immutable" }}\n'
-    )
-    return Uv(processes, [f"--project={folder}"], index)
+    file = folder / "uv.toml"
+    options = [f"--config-file={file}"]
+    machine = settings.configuration()
+    file.write_text(tomli_w.dumps(machine))
+    index = _index(options)
+    if index:
+        age = int(max(0.0, min(PAGE_MAX_AGE_S, time.time() - newest.timestamp())))
+        reuse = {"api": f"max-age={age}", "files": "max-age=31536000, immutable"}
+        file.write_text(tomli_w.dumps(_with_reuse(machine, index, reuse)))
+    return Uv(processes, options, index)
 
 
-def _index() -> str:
+def _with_reuse(machine: dict[str, Any], index: str, reuse: dict[str, str]) -> dict[str, Any]:
+    """Return the settings with what is said of caching at the default index."""
+    by_variable = any(os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"))
+    every = [dict(each) for each in machine.get("index", [])]
+    others = [each for each in every if not each.get("default")]
+    # Its name may be what its login is found by.
+    named = [] if by_variable else [each for each in every if each.get("default")][:1]
+    (default,) = named or [{"url": index, "default": True}]
+    rest = {name: value for name, value in machine.items() if name != "index-url"}
+    return {**rest, "index": [*others, {**default, "cache-control": reuse}]}
+
+
+def _index(options: Sequence[str]) -> str:
     """Return the address of the index as uv's settings have it, or nothing where it is not told."""
     done = subprocess.run(
         [
             *(find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-header", "--emit-index-url"),
             # The one that every resolution names: uv looks at no other, and at this one only once.
             *(f"--python={sys.executable}", "--no-python-downloads"),
+            *options,
         ],
         input="",
         cwd=ROOT,
+        env=settings.environment(),
         capture_output=True,
         text=True,
     )

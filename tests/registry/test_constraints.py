@@ -66,8 +66,11 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lock:
         webui = workspace.environments["webui"]
         copy = webui.model_copy(update={"requirements": str(folder / "webui.in")})
         workspace = workspace.model_copy(update={"environments": {"webui": copy}})
+        options = resolve.options
         with monkeypatch.context() as patch:
-            patch.setenv("UV_OVERRIDE", str(overrides))
+            patch.setattr(
+                resolve, "options", lambda *of: [*options(*of), f"--override={overrides}"]
+            )
             (made,) = resolve.compile_all([resolve.job(workspace, WEBUI)], workspace)
         return made
 

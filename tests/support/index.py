@@ -27,7 +27,8 @@ class Index:
 
     `login` is the user and password, as `user:password`, that it asks for if it is given.
     `unavailable` is how many requests it still answers with 503, `dies_after` after how many it
-    begins to break every connection, `delay_s` how long each answer takes. What is in `held` is
+    begins to break every connection, `delay_s` how long each answer takes. One that `breaks_off`
+    sends half of each answer. What is in `held` is
     answered once `opened` is set, or after HELD_S, and then stands in `waited_for`.
     """
 
@@ -38,6 +39,7 @@ class Index:
     login: str = ""
     unavailable: int = 0
     dies_after: int | None = None
+    breaks_off: bool = False
     delay_s: float = 0
     held: frozenset[str] = frozenset()
     opened: threading.Event = field(default_factory=threading.Event)
@@ -155,6 +157,9 @@ def running() -> Iterator[Index]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            if index.breaks_off and body:
+                self.close_connection = True
+                body = body[: len(body) // 2]
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:

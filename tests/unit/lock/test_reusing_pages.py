@@ -13,7 +13,7 @@ from scripts.workspace.processes import Processes
 def max_age(folder: Path, passed: timedelta) -> int:
     """Return for how many seconds pages are reused when the cutoff has passed so long ago."""
     made = uv.prepared(Processes(1), folder, datetime.now(timezone.utc) - passed)
-    assert made.options == [f"--project={folder}"]
+    assert made.options == [f"--config-file={folder / 'uv.toml'}"]
     (age,) = re.findall(r'api = "max-age=(\d+)"', (folder / "uv.toml").read_text())
     return int(age)
 

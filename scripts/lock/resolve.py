@@ -66,9 +66,12 @@ def job(workspace: Workspace, target: Target) -> Job:
         "python": target.python or f">={environment.pythons[0]}",
         "platform": "any" if environment.universal else workspace.lock.platform,
     }
+    if environment.universal:
+        # Where all of it must have a file, see `complete.problems`.
+        inputs["checked"] = f"{workspace.lock.platform}, Python {', '.join(environment.pythons)}"
     inputs |= {shown(file): f"sha256:{sha256(file)}" for file in included(files)}
     builder = workspace.environments.get(BUILD)
-    if builder is not None and not environment.universal:
+    if builder is not None and target.environment != BUILD:
         # An sdist must be buildable from the build lock, so its .in files have a say.
         builders = included([ROOT / builder.requirements])
         inputs |= {shown(file): f"sha256:{sha256(file)}" for file in builders}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tomli
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from scripts.workspace.errors import BadInput
 from scripts.workspace.paths import ROOT, shown
@@ -73,6 +73,14 @@ class Environment(Record):
     pythons: tuple[PythonVersion, ...] = Field(strict=False, min_length=1)
     universal: bool = False
     extends: str | None = None
+
+    @field_validator("pythons")
+    @classmethod
+    def _oldest_first(cls, pythons: tuple[str, ...]) -> tuple[str, ...]:
+        """A universal environment is for its first Python and everything later."""
+        if list(pythons) != sorted(set(pythons), key=lambda each: [*map(int, each.split("."))]):
+            raise ValueError("must be the oldest first, and each once")
+        return pythons
 
 
 class Image(Record):

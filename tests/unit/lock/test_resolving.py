@@ -280,7 +280,7 @@ def test_a_registry_that_is_busy_for_a_moment_is_asked_again(index: Index, lock:
     assert index.unavailable == 0
 
 
-@pytest.mark.parametrize("trouble", ["dies", "busy for ever", "never answers"])
+@pytest.mark.parametrize("trouble", ["dies", "busy for ever", "never answers", "breaks off"])
 def test_a_registry_that_goes_away_is_a_failure_that_names_it(
     index: Index, lock: Locked, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +292,8 @@ def test_a_registry_that_goes_away_is_a_failure_that_names_it(
         index.dies_after = 2
     elif trouble == "never answers":
         index.delay_s = 5
+    elif trouble == "breaks off":
+        index.breaks_off = True
     else:
         index.unavailable = 1000
     with pytest.raises(Failure, match="could not be reached") as failure:
@@ -311,3 +313,12 @@ def test_a_page_is_fetched_once_for_all_targets(index: Index, lock: Locked) -> N
     index.wheel("clay", "1.0")
     lock(app="clay\n", more="clay\n", extends={"more": "app"})
     assert index.asked.count("/simple/clay/") == 1
+
+
+def test_all_that_a_universal_lock_is_held_to_is_an_input_of_it(index: Index, lock: Locked) -> None:
+    index.wheel("clay", "1.0")
+    (universal,), (other,) = lock(app="clay\n", universal=True), lock(app="clay\n")
+    assert universal.inputs["checked"] == f"{PLATFORM}, Python 3.10, 3.11"
+    # What an sdist of it would be built by.
+    assert [name for name in universal.inputs if name.endswith("build.in")]
+    assert "checked" not in other.inputs

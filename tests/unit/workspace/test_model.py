@@ -215,6 +215,13 @@ def test_the_environment_of_build_dependencies_has_one_lock() -> None:
     assert "environments: there is no universal environment build." in said
 
 
+@pytest.mark.parametrize("pythons", ['"3.11", "3.10"', '"3.10", "3.9"', '"3.11", "3.11"'])
+def test_the_pythons_of_an_environment_begin_with_the_oldest(pythons: str) -> None:
+    said = refused(PYTHONS, f"pythons = [{pythons}]")
+    assert "pythons" in said
+    assert "must be the oldest first, and each once" in said
+
+
 def test_two_environments_that_give_a_lock_of_one_name_are_refused() -> None:
     """`webui` gives webui-cu121-py3.11 by its stack, and the other one by its name."""
     other = '[environments.webui-cu121]\nrequirements = "requirements/worker.in"\n'
@@ -224,6 +231,7 @@ def test_two_environments_that_give_a_lock_of_one_name_are_refused() -> None:
 
 
 EXTENDED = 'requirements = "requirements/webui.in"\nstacks = ["cu121", "cu128"]'
+PYTHONS = 'pythons = ["3.10", "3.11"]'
 PROBE = 'requirements = "requirements/probe.in"\nextends = "webui"\nstacks = ["cu121", "cu128"]'
 
 
@@ -231,7 +239,11 @@ PROBE = 'requirements = "requirements/probe.in"\nextends = "webui"\nstacks = ["c
     ("old", "new", "missing"),
     [
         (EXTENDED, EXTENDED.replace(', "cu128"', ""), "webui-cu128-py3.10"),
-        (f'{PROBE}\npythons = ["3.10", ', f'{PROBE}\npythons = ["3.12", ', "webui-cu121-py3.12"),
+        (
+            f'{PROBE}\npythons = ["3.10", "3.11"]',
+            f'{PROBE}\npythons = ["3.12"]',
+            "webui-cu121-py3.12",
+        ),
         (PROBE, PROBE.replace('\nstacks = ["cu121", "cu128"]', ""), "webui-py3.10"),
         (PROBE, f"{PROBE}\nuniversal = true", "webui-cu121"),
     ],

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +77,7 @@ def verify(
         def compared(job: Job) -> list[Difference]:
             output = Path(folder) / f"{job.target.name}.txt"
             made = _compile(job, tools[job.target.python], output, workspace, processes)
-            ours = [pin for pin in locked(job.target.name) if _is_for_here(pin, job)]
+            ours = _for_here(locked(job.target.name), job)
             found = list(differences(job.target.name, ours, made))
             progress(
                 f"{job.target.name}: {len(made)} packages, "
@@ -89,9 +89,12 @@ def verify(
         return [each for found in threads.map(compared, jobs) for each in found]
 
 
-def _is_for_here(pin: Pin, job: Job) -> bool:
-    marker = None if job.target.python else Requirement(pin.requirement).marker
-    return marker is None or marker.evaluate()
+def _for_here(pins: Iterable[Pin], job: Job) -> list[Pin]:
+    """Return what is meant for the Python that runs this: at most one pin of each package."""
+    if job.target.python:
+        return list(pins)
+    markers = [(pin, Requirement(pin.requirement).marker) for pin in pins]
+    return [pin for pin, marker in markers if marker is None or marker.evaluate()]
 
 
 def differences(target: str, ours: Sequence[Pin], theirs: Sequence[Pin]) -> Iterator[Difference]:
@@ -124,7 +127,11 @@ def drifted(found: Sequence[Difference], jobs: Sequence[Job], workspace: Workspa
     moved = {
         (each.target, each.name)
         for job, made in zip(concerned, compile_all(concerned, workspace), strict=True)
-        for each in differences(job.target.name, locked(job.target.name), list(pins(made.body)))
+        for each in differences(
+            job.target.name,
+            _for_here(locked(job.target.name), job),
+            _for_here(pins(made.body), job),
+        )
     }
     return {(each.target, each.name) for each in found} <= moved
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scripts.lock import resolve
 from scripts.lock import verify as verify_module
-from scripts.lock.lockfile import Pin, locked
+from scripts.lock.lockfile import Lockfile, Pin, locked
 from scripts.lock.lockfile import pins as locked_pins
 from scripts.lock.verify import Difference, differences, verify
 from scripts.lock.why import lines, why
@@ -194,6 +194,23 @@ def test_what_uv_would_not_lock_by_now_has_drifted_and_is_no_quarrel_of_resolver
     assert not verify_module.drifted(
         [*difference, replace(difference[0], name="glaze")], [job], workspace
     )
+
+
+def test_what_a_universal_lock_has_for_others_hides_no_drift_of_what_is_for_this_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (target,) = [each for each in targets(load()) if each.name == "tools"]
+    job = resolve.job(load(), target)
+    here, elsewhere = "sys_platform != 'x'", "sys_platform == 'x'"
+    ours = Pin("clay", "2", f"clay==2 ; {here}", ("sha256:aa",))
+    others = Pin("clay", "1", f"clay==1 ; {elsewhere}", ("sha256:aa",))
+    more = replace(ours, hashes=("sha256:aa", "sha256:bb"))
+    body = "".join(pin.text for pin in (more, others))
+    made = Lockfile(job.path, job.inputs, body)
+    monkeypatch.setattr(verify_module, "compile_all", lambda jobs, workspace: [made])
+    monkeypatch.setattr(verify_module, "locked", lambda name: [ours, others])
+    found = list(differences("tools", [ours], [more]))
+    assert verify_module.drifted(found, [job], load())
 
 
 def test_packages_ahead_of_the_others_cannot_be_verified() -> None:

@@ -97,10 +97,13 @@ def _chain(pin: Pin, pins: Mapping[str, Pin]) -> list[str]:
 
 
 def _since(pin: Pin, target: Target) -> str:
-    """Return the last commit that changed whether the lockfile has this version: it brought it."""
-    text = pin.requirement.partition(";")[0].strip()
+    """Return the commit that brought the version: the last that changed whether it is there."""
+    line = f"^{re.escape(pin.requirement.partition(';')[0].strip())}( |$)"
     path = shown(LOCKFILES / f"{target.name}.txt")
-    search = ("--pickaxe-regex", f"-S^{re.escape(text)}( |$)")
+    # Of a version that HEAD does not have, the log would name the commit that removed it.
+    if git("grep", "-qE", "-e", line, "HEAD", "--", path, folder=ROOT).returncode == 1:
+        return "not committed yet"
+    search = ("--pickaxe-regex", f"-S{line}")
     done = git("log", "-1", "--format=%cs %h %s", *search, "--", path, folder=ROOT)
     if done.returncode:
         return "not known: this is no git checkout"

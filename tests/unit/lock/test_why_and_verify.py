@@ -77,6 +77,12 @@ def test_a_version_is_dated_by_the_commit_that_brought_it(
         monkeypatch.setattr(module, "locked", lambda name, pin=pin: [pin])
         (place,) = why("clay", load())
         assert place.since.endswith(f" {'Bump' if subject.startswith('Move') else subject}")
+    # Back to what an older commit has, by hand: the commit that removed it did not bring it.
+    monkeypatch.setattr(
+        module, "locked", lambda name: [replace(pin, version="1.0", requirement="clay==1.0")]
+    )
+    (place,) = why("clay", load())
+    assert place.since == "not committed yet"
 
 
 def test_every_package_of_every_lock_has_a_reason() -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Timer
 
 from rich.console import Console
@@ -125,11 +126,13 @@ def asked_for(args: argparse.Namespace, workspace: Workspace) -> forward.Step:
         packages = {pin.name for target in locks for pin in locked(target.name)}
         step = forward.step(workspace, day, names, packages, pins.names(workspace))
     # A day is a cutoff of packages: it says nothing of images and sources.
-    names = step.look_up.names if args.upgrade is not None else ONLY_MISSING.names
-    if args.require_fresh:
-        # By itself it asks for all of them.
-        return forward.Step(step.workspace, LookUp(names or None, required=True))
-    return forward.Step(step.workspace, LookUp(names))
+    look_up = step.look_up if args.upgrade is not None else ONLY_MISSING
+    if args.require_fresh and args.upgrade is None:
+        # By itself it asks for all of them; nobody said that a model may be another one.
+        look_up = LookUp(None, required=True, replace=False)
+    elif args.require_fresh and look_up != ONLY_MISSING:
+        look_up = replace(look_up, required=True)
+    return forward.Step(step.workspace, look_up)
 
 
 def write(args: argparse.Namespace, workspace: Workspace, step: forward.Step) -> None:

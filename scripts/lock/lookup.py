@@ -25,14 +25,20 @@ class LookUp:
     """Which pins are looked up though they are there, and whether an answer is demanded.
 
     `names` are the names of images, sources and models, and `debian`; None means all of them.
+    Without `replace`, a model that has other bytes than are pinned is refused.
     """
 
     names: frozenset[str] | None = frozenset()
     required: bool = False
+    replace: bool = True
 
     def wants(self, name: str) -> bool:
         """Whether the pin of that name is to be looked up."""
         return self.names is None or name in self.names
+
+    def replaces(self, name: str) -> bool:
+        """Whether the model of that name may have other bytes than are pinned."""
+        return self.replace and self.wants(name)
 
 
 ONLY_MISSING = LookUp()

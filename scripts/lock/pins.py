@@ -194,7 +194,9 @@ def _require(
 
 def _require_same(pin: _Pin, new: Table, policy: LookUp) -> None:
     """Raise CheckFailed when a model has other bytes now and nobody asked for others."""
-    if pin.kind != "models" or pin.old is None or policy.wants(pin.name) or "revision" not in new:
+    if pin.kind != "models" or pin.old is None or "revision" not in new:
+        return
+    if policy.replaces(pin.name):
         return
     was, now = pin.old["files"][0]["sha256"], new["files"][0]["sha256"]
     if was != now:

@@ -235,6 +235,12 @@ def test_a_model_that_was_replaced_is_refused_with_both_hashes(fake: hub.Hub) ->
     assert "--upgrade large" in failure.value.hint
 
 
+def test_a_model_that_was_replaced_is_refused_though_it_is_looked_up(fake: hub.Hub) -> None:
+    policy = LookUp(names=None, required=True, replace=False)
+    with pytest.raises(CheckFailed, match=r"models\.large: .* was replaced"):
+        compute(pinned_model("c" * 64), "models", policy)
+
+
 def test_a_model_that_was_replaced_is_taken_when_it_is_named(fake: hub.Hub) -> None:
     computed = compute(pinned_model("c" * 64), "models", LookUp(frozenset({"large"})))
     assert body(computed)["large"]["files"][0]["sha256"] == fake.sha256

@@ -145,7 +145,8 @@ def _tool(version: str) -> Path:
     folder = CACHE / LOCK / f"py{version or platform.python_version()}-{key}"
     python = folder / "bin" / "python"
     with exclusive(CACHE / LOCK / "lock", "installing pip-tools"):
-        if not (folder / "complete").exists():
+        # A link to a Python that was removed since does not exist.
+        if not ((folder / "complete").exists() and python.exists()):
             shutil.rmtree(folder, ignore_errors=True)
             uv = find_uv_bin()
             for command in (

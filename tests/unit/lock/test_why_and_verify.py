@@ -1,5 +1,6 @@
 """What the locks answer: why a package is there, and whether a second resolver agrees."""
 
+import hashlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -217,6 +218,25 @@ def test_what_a_universal_lock_has_for_others_hides_no_drift_of_what_is_for_this
     monkeypatch.setattr(verify_module, "locked", lambda name: [ours, others])
     found = list(differences("tools", [ours], [more]))
     assert verify_module.drifted(found, [job], load())
+
+
+def test_pip_tools_is_installed_again_when_its_python_is_gone(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.wheel("clay", "1.0")
+    sha256 = hashlib.sha256(index.contents["clay-1.0-py3-none-any.whl"]).hexdigest()
+    path = tmp_path / "verify.txt"
+    path.write_text(Lockfile(path, {}, f"clay==1.0 --hash=sha256:{sha256}\n").text())
+    monkeypatch.setattr(verify_module, "LOCKFILES", tmp_path)
+    monkeypatch.setattr(verify_module, "CACHE", tmp_path / "cache")
+    python = verify_module._tool("")
+    asked = len(index.asked)
+    assert verify_module._tool("") == python
+    assert len(index.asked) == asked
+    python.unlink()
+    python.symlink_to(tmp_path / "a Python that was removed")
+    assert verify_module._tool("") == python
+    assert subprocess.run([python, "-c", "import clay"]).returncode == 0
 
 
 def test_packages_ahead_of_the_others_cannot_be_verified() -> None:

@@ -78,13 +78,16 @@ def verified(names: Sequence[str], workspace: Workspace) -> None:
     """Raise CheckFailed, after a table, when pip-tools does not agree with the locks."""
     jobs = chosen(names)
     here = {version: verify.interpreter(version) for version in {job.target.python for job in jobs}}
-    left_out = [job for job in jobs if here[job.target.python] is None]
-    for job in left_out:
-        say(
-            f"{job.target.name} is not verified: it needs Python {job.target.python}, which is not "
-            "on this machine."
-        )
-    jobs = [job for job in jobs if job not in left_out]
+    left_out = {}
+    for job in jobs:
+        reason = verify.elsewhere(job, workspace)
+        if reason is None and here[job.target.python] is None:
+            reason = f"it needs Python {job.target.python}, which is not on this machine"
+        if reason is not None:
+            left_out[job.target.name] = reason
+    for name, reason in left_out.items():
+        say(f"{name} is not verified: {reason}.")
+    jobs = [job for job in jobs if job.target.name not in left_out]
     if not jobs:
         raise Inconclusive("none of the locks can be verified here.")
     found = verify.verify(jobs, workspace, tell)

@@ -54,8 +54,8 @@ def parser() -> Parser:
         nargs="*",
         metavar="TARGET",
         help="compute the locks of these targets again with pip-tools and compare every version "
-        "and hash; without a name: all (exit code 3: they differ, 4: the Python of some is not on "
-        "this machine)",
+        "and hash; without a name: all (exit code 3: they differ, 4: some cannot be verified on "
+        "this machine, which has not their Python or is of another platform)",
     )
     one.add_argument(
         "--install",

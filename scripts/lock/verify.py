@@ -52,14 +52,27 @@ def interpreter(version: str) -> str | None:
     return found.stdout.strip() if found.returncode == 0 else None
 
 
+def elsewhere(job: Job, workspace: Workspace) -> str | None:
+    """Return why pip-compile cannot be asked for a lock on this machine, or None when it can.
+
+    pip-compile resolves for the platform that it runs on, whose markers may differ.
+    """
+    machine = workspace.lock.platform.partition("-")[0]
+    wanted, here = f"Linux on {machine}", f"{platform.system()} on {platform.machine()}"
+    if not job.target.python or here == wanted:
+        return None
+    return f"it is for {wanted}, and pip-compile would resolve for this machine, {here}"
+
+
 def verify(
     jobs: Sequence[Job], workspace: Workspace, progress: Callable[[str], None]
 ) -> list[Difference]:
     """Return where pip-compile does not give what the locks of `jobs` hold.
 
-    Each job's Python must be on this machine. Of a universal lock, what is meant for the Python
-    that runs this is compared: pip-compile knows one interpreter. Raises Inconclusive when
-    pip-compile cannot be asked the same question, Failure when it gives no answer.
+    Each job's Python must be on this machine, and no job may be for one `elsewhere`. Of a universal
+    lock, what is meant for the Python that runs this is compared: pip-compile knows one
+    interpreter. Raises Inconclusive when pip-compile cannot be asked the same question, Failure
+    when it gives no answer.
     """
     if workspace.lock.ahead:
         raise Inconclusive(

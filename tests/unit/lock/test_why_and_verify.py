@@ -1,6 +1,7 @@
 """What the locks answer: why a package is there, and whether a second resolver agrees."""
 
 import hashlib
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -237,6 +238,26 @@ def test_pip_tools_is_installed_again_when_its_python_is_gone(
     python.symlink_to(tmp_path / "a Python that was removed")
     assert verify_module._tool("") == python
     assert subprocess.run([python, "-c", "import clay"]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "told"),
+    [
+        ("Linux", "x86_64", None),
+        ("Linux", "aarch64", "Linux on aarch64"),
+        ("Darwin", "x86_64", "Darwin on x86_64"),
+    ],
+)
+def test_a_lock_for_another_platform_than_this_machine_s_cannot_be_verified(
+    system: str, machine: str, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    jobs = {target.name: resolve.job(load(), target) for target in targets(load())}
+    reason = verify_module.elsewhere(jobs["worker-py3.11"], load())
+    assert reason is None if told is None else told in str(reason)
+    # pip-compile is asked for what a universal lock has for the machine that it runs on.
+    assert verify_module.elsewhere(jobs["tools"], load()) is None
 
 
 def test_packages_ahead_of_the_others_cannot_be_verified() -> None:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from scripts.workspace import processes
 from scripts.workspace.errors import Failure
@@ -48,18 +49,41 @@ def mirror() -> str:
     """Return the address of the Debian mirror in use; raises Failure when none is known."""
     if chosen := os.environ.get(MIRROR):
         return chosen.rstrip("/")
-    if shutil.which("apt-get"):
-        listing = subprocess.run(
-            ["apt-get", "indextargets", "--format", "$(REPO_URI)"], capture_output=True, text=True
-        )
-        for line in listing.stdout.splitlines():
-            # A mirror of the main archive ends so by convention, the security archive's does not.
-            if re.search(r"/debian/?$", line):
-                return line.rstrip("/")
+    seen = list(dict.fromkeys(_addresses()))
+    for address in seen:
+        # A mirror of the main archive ends so by convention, the security archive's does not.
+        if re.search(r"/debian/?$", address):
+            return address.rstrip("/")
+    others = ", ".join(re.sub("//[^/]*@", "//", address) for address in seen)  # without logins
     raise Failure(
-        "no Debian mirror is known: this machine's apt has none.",
+        "no Debian mirror is known: this machine's apt has none"
+        + (f" that ends in /debian, only {others}." if seen else "."),
         hint=f"Name one: {MIRROR}=<address of a Debian mirror>",
     )
+
+
+def _addresses() -> Iterator[str]:
+    """Yield the addresses that this machine's apt has; of a file of mirrors, its first one."""
+    if not shutil.which("apt-get"):
+        return
+    listing = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)"], capture_output=True, text=True
+    )
+    for address in listing.stdout.splitlines():
+        # As Debian's cloud images have them, see apt-transport-mirror(1).
+        first = _first(address) if address.startswith("mirror+file:") else None
+        yield first or address
+
+
+def _first(mirrors: str) -> str | None:
+    """Return the first address of a file of mirrors, or None when it has none to be read."""
+    try:
+        lines = Path(unquote(urlsplit(mirrors).path)).read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    # What is said of a mirror, its priority for example, follows it.
+    words = [line.split()[0] for line in lines if line.strip()]
+    return next((word for word in words if "://" in word and not word.startswith("#")), None)
 
 
 @dataclass(frozen=True)

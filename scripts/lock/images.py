@@ -7,7 +7,7 @@ import hashlib
 import ipaddress
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+T = TypeVar("T")
 PLATFORM = "linux/amd64"
 # An index of several platforms, or the manifest of one: as OCI names them, and as Docker did.
 MANIFESTS = (
@@ -107,15 +108,30 @@ def _digest(tag: Tag) -> str:
 def _platforms(client: "httpx2.Client", tag: Tag, document: Any) -> list[str]:
     """Return the platforms of an index, or the one of a manifest, which its configuration tells."""
     if "manifests" in document:
-        described = [each.get("platform") or {} for each in document["manifests"]]
+        listed = _of_type(document["manifests"], list, tag)
+        described = [
+            _of_type(_of_type(each, dict, tag).get("platform") or {}, dict, tag) for each in listed
+        ]
     elif "config" in document:
-        configuration = ask(client, tag, tag.url("blobs", document["config"]["digest"]))
-        described = [_document(configuration, tag)]
+        digest = _of_type(document["config"], dict, tag).get("digest")
+        address = tag.url("blobs", _of_type(digest, str, tag))
+        described = [_document(ask(client, tag, address), tag)]
     else:
         raise NotFound(f"{tag} is neither an image nor an index of images")
     found = {f"{each.get('os')}/{each.get('architecture')}" for each in described}
     # An attestation is listed beside the images, for no platform.
     return sorted(found - {"unknown/unknown", "None/None"})
+
+
+def _of_type(value: Any, kind: type[T], tag: Tag) -> T:
+    """Return a value of a manifest; raises Unreachable when it is of another type."""
+    if not isinstance(value, kind):
+        raise _nonsense(tag, 200)
+    return value
+
+
+def _nonsense(tag: Tag, status: int) -> Unreachable:
+    return Unreachable(f"{tag.host} answers {status}, but not as a registry does")
 
 
 def _document(response: "httpx2.Response", tag: Tag) -> Any:
@@ -136,7 +152,7 @@ def _document(response: "httpx2.Response", tag: Tag) -> Any:
         )
     if 400 <= status < 500:
         raise NotFound(f"{tag.host} refuses {tag.repository}:{tag.tag} ({status})")
-    raise Unreachable(f"{tag.host} answers {status}, but not as a registry does")
+    raise _nonsense(tag, status)
 
 
 def ask(

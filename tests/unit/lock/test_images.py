@@ -186,6 +186,27 @@ def test_a_host_that_gives_no_manifest_is_unreachable(reply: Reply) -> None:
         look_up(host)
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"manifests": None},
+        {"manifests": {}},
+        {"manifests": ["linux/amd64"]},
+        {"manifests": [{"platform": "linux/amd64"}]},
+        {"config": None},
+        {"config": {}},
+        {"config": {"digest": 1}},
+    ],
+)
+def test_a_manifest_of_other_types_than_a_registry_has_is_no_answer(manifest: object) -> None:
+    reply = Reply(200, json.dumps(manifest).encode())
+    with (
+        serving(lambda request: reply) as host,
+        pytest.raises(Unreachable, match=f"{host} answers 200, but not as a registry does"),
+    ):
+        look_up(host)
+
+
 @pytest.mark.parametrize("server", [servers.silent, servers.black_hole, servers.dying])
 def test_a_registry_that_does_not_answer_is_unreachable(
     server: servers.Start, monkeypatch: pytest.MonkeyPatch

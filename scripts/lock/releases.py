@@ -10,7 +10,12 @@ from urllib.parse import unquote, urlparse
 import tomli
 from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import (
+    BuildTag,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_wheel_filename,
+)
 
 from scripts.workspace.errors import Failure
 
@@ -69,16 +74,17 @@ def _artifact(table: Mapping[str, Any]) -> Artifact:
 def installed(release: Release, python: str, platform: str) -> Artifact | None:
     """Return the file that an installer takes: the best wheel that fits, else the sdist, or None.
 
-    `python` is a version such as `3.11`, `platform` one that uv knows, such as
-    `x86_64-manylinux_2_28`.
+    Of several builds of one wheel it is the last. `python` is a version such as `3.11`, `platform`
+    one that uv knows, such as `x86_64-manylinux_2_28`.
     """
     rank = _rank(python, platform)
-    places = {
-        wheel: min((rank[tag] for tag in _tags_of(wheel.name) if tag in rank), default=None)
-        for wheel in release.wheels
-    }
-    fitting = [wheel for wheel, place in places.items() if place is not None]
-    return min(fitting, key=lambda wheel: places[wheel] or 0, default=release.sdist)
+    fitting: dict[Artifact, tuple[int, BuildTag]] = {}
+    for wheel in release.wheels:
+        build, tags_of_wheel = _parsed(wheel.name)
+        places = [rank[tag] for tag in tags_of_wheel if tag in rank]
+        if places:
+            fitting[wheel] = (-min(places), build)
+    return max(fitting, key=lambda wheel: fitting[wheel], default=release.sdist)
 
 
 # Asked for thousands of wheels by each lock, and for many of them by several: kept.
@@ -88,8 +94,12 @@ def _rank(python: str, platform: str) -> Mapping[Tag, int]:
 
 
 @cache
-def _tags_of(wheel: str) -> frozenset[Tag]:
-    return parse_wheel_filename(wheel)[3]
+def _parsed(wheel: str) -> tuple[BuildTag, frozenset[Tag]]:
+    """Return a wheel's build and its tags; none of a name that no installer takes for a wheel's."""
+    try:
+        return parse_wheel_filename(wheel)[2:]
+    except InvalidWheelFilename:
+        return (), frozenset()
 
 
 @cache

@@ -98,6 +98,19 @@ def test_the_most_specific_wheel_is_taken_before_the_sdist() -> None:
     assert installed(Release("clay", "1", None, sdist, ()), "3.11", PLATFORM) == sdist
 
 
+def test_of_builds_of_one_wheel_the_last_is_taken() -> None:
+    builds = [artifact(f"clay-1-{build}py3-none-any.whl") for build in ("", "2-", "10-", "9a-")]
+    exact = artifact("clay-1-1-cp311-cp311-manylinux_2_17_x86_64.whl")
+    assert installed(release(*builds), "3.11", PLATFORM) == builds[2]
+    assert installed(release(*builds, exact), "3.11", PLATFORM) == exact
+
+
+def test_a_wheel_whose_name_is_none_is_passed_over_as_installers_do() -> None:
+    odd = artifact("glaze__clay-1-py3-none-any.whl")
+    assert installed(release(odd, WHEEL), "3.11", PLATFORM) == WHEEL
+    assert installed(release(odd), "3.11", PLATFORM) is None
+
+
 def test_an_older_glibc_has_fewer_tags_all_of_which_a_newer_one_has() -> None:
     assert set(tags("3.11", "x86_64-manylinux_2_17")) < set(tags("3.11", PLATFORM))
 

@@ -44,12 +44,18 @@ def check(workspace: Workspace) -> None:
     found = plan(workspace)
     for path, reasons in found.late.items():
         say(f"{shown(path)}: {'; '.join(reasons)}.")
+    # What is surplus is late, too, but none of those that are asked for.
+    count, surplus = len(found.late) - len(found.surplus), len(found.surplus)
+    said = (
+        f"{count} of {found.total} lockfiles do not follow from the inputs"
+        if count
+        else f"All {found.total} lockfiles follow from the inputs"
+    )
+    if surplus:
+        said += f", {'and' if count else 'but'} nothing asks for {files(surplus)} more"
     if found.late:
-        raise CheckFailed(
-            f"{len(found.late)} of {found.total} lockfiles do not follow from the inputs.",
-            hint="Run ./nox -s lock",
-        )
-    print(f"All {found.total} lockfiles follow from the inputs.")
+        raise CheckFailed(f"{said}.", hint="Run ./nox -s lock")
+    print(f"{said}.")
 
 
 def chosen(names: Sequence[str]) -> list[resolve.Job]:

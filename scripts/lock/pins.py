@@ -136,7 +136,7 @@ def _pins(
         key = kind if kind == DEBIAN else f"{kind}.{name}"
         pin = old.get(name)
         kept = pin if _same(kind, recorded.get(key), asked[key]) else None
-        question = partial(_look_up, kind, record, pin)
+        question = partial(_look_up, kind, record, kept)
         # A look-up by name is of that name alone.
         enough = kept is not None and (bool(policy.names) or _complete(record, kept))
         settled = enough and not policy.wants(name)

@@ -179,6 +179,19 @@ def test_a_source_is_looked_up_for_another_ref_and_stays_for_another_origin(tmp_
     }
 
 
+def test_the_pin_of_another_ref_stops_no_mirror_while_the_first_origin_is_silent(
+    tmp_path: Path,
+) -> None:
+    """As for a source that is new: nothing that is pinned would move."""
+    origin = repository(tmp_path / "origin")
+    old = Source(path=".", ref="v0", origins=(AWAY, origin.as_uri()))
+    write(workspace(sources={"webui": old}), "sources", {"webui": {"commit": "a" * 40}})
+    other = workspace(sources={"webui": old.model_copy(update={"ref": "v1"})})
+    assert body(compute(other, "sources")) == {
+        "webui": {"commit": git(origin, "rev-parse", "HEAD")}
+    }
+
+
 def test_a_damaged_lockfile_of_what_can_be_reached_is_made_anew(tmp_path: Path) -> None:
     origin = repository(tmp_path / "origin").as_uri()
     asked = workspace(sources={"webui": Source(path=".", ref="v1", origins=(origin,))})

@@ -20,15 +20,17 @@ from scripts.build import (
 from scripts.build.bake import replacements
 from scripts.build.build import build, build_stage
 from scripts.build.contexts import replaceable
+from scripts.build.engine import Engine
 from scripts.build.image import built as built_image
 from scripts.build.push import publish
 from scripts.build.recipe import recipe
 from scripts.build.record import BuildRecord, latest
 from scripts.build.record import history as records
 from scripts.build.shell import shell
+from scripts.lock.images import Tag
 from scripts.workspace.cli import run, say
-from scripts.workspace.errors import BadInput, CheckFailed
-from scripts.workspace.model import load
+from scripts.workspace.errors import BadInput, CheckFailed, Failure
+from scripts.workspace.model import Workspace, load
 from scripts.workspace.paths import shown
 
 # How many differences a person is shown of two builds.
@@ -118,6 +120,56 @@ def _hold_to_budget(record: BuildRecord, budget_mb: Mapping[str, float]) -> None
         )
 
 
+def _hold(
+    workspace: Workspace,
+    record: BuildRecord,
+    daemon: Engine,
+    args: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Raise CheckFailed for an image that is not what it should be, after saying why."""
+    compared = recorded.comparison(record)
+    if compared.same:
+        console.print(compared.sentence, highlight=False, soft_wrap=True)
+    else:
+        say(compared.sentence)
+        if not args.verify:
+            recorded.hold_to_verified(record)
+    _hold_to_budget(record, workspace.build.budget_mb)
+    if args.verify:
+        _verify(record, daemon, args.context, console)
+
+
+def _verify(record: BuildRecord, daemon: Engine, context: list[str], console: Console) -> None:
+    """Build the image again from nothing; raise CheckFailed when it is another one."""
+    console.print("Building it again from nothing.")
+    if found := verify.differences(record, daemon, context):
+        for line in found[:SHOWN]:
+            say(line)
+        if len(found) > SHOWN:
+            say(f"... and {len(found) - SHOWN} more.")
+        raise CheckFailed(f"{record.image} is not the same when it is built again.")
+    console.print(f"The same to the bit: {record.digest}", soft_wrap=True)
+    if not record.replaced:
+        recorded.remember(record)
+        console.print(f"{shown(recorded.VERIFIED)} holds it: commit it with the inputs.")
+
+
+def _own_up(
+    workspace: Workspace, daemon: Engine, record: BuildRecord, tag: Tag, console: Console
+) -> None:
+    """Say and record that a builder has pushed an image already which a check now refuses.
+
+    Nothing is attested of it. That a registry does not answer does not hide what the check said.
+    """
+    try:
+        pushed = publish(workspace, daemon, record, tag, (), console).pushed
+        say(f"The builder has pushed it already: {pushed}")
+    except Failure as failure:
+        say(f"The builder has pushed it to {tag}, and that could not be recorded.")
+        say(failure.message)
+
+
 def main(args: argparse.Namespace) -> int:
     """Build and report."""
     workspace = load()
@@ -162,32 +214,18 @@ def main(args: argparse.Namespace) -> int:
         console.print(f'attention = "auto" is {attention}', highlight=False, soft_wrap=True)
     if not built:
         console.print("Nothing changed since it was built.")
-    compared = recorded.comparison(record)
-    if compared.same:
-        console.print(compared.sentence, highlight=False, soft_wrap=True)
-    else:
-        say(compared.sentence)
-        if not args.verify:
-            recorded.hold_to_verified(record)
-    _hold_to_budget(record, workspace.build.budget_mb)
+    try:
+        _hold(workspace, record, daemon, args, console)
+    except CheckFailed:
+        if args.builder and shared.push:
+            _own_up(workspace, daemon, record, shared.push, console)
+        raise
     if shared.push:
         record = publish(workspace, daemon, record, shared.push, shared.attest, console)
         console.print(f"Pushed: {record.pushed}", highlight=False, soft_wrap=True)
         if args.builder:
             console.print("It is not in this machine's engine. For bench and serve, build once")
             console.print("more without --push, which brings it here.")
-    if args.verify:
-        console.print("Building it again from nothing.")
-        if found := verify.differences(record, daemon, args.context):
-            for line in found[:SHOWN]:
-                say(line)
-            if len(found) > SHOWN:
-                say(f"... and {len(found) - SHOWN} more.")
-            raise CheckFailed(f"{record.image} is not the same when it is built again.")
-        console.print(f"The same to the bit: {record.digest}", soft_wrap=True)
-        if not record.replaced:
-            recorded.remember(record)
-            console.print(f"{shown(recorded.VERIFIED)} holds it: commit it with the inputs.")
     return 0
 
 

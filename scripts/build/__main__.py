@@ -135,6 +135,7 @@ def _hold(
         say(compared.sentence)
         if not args.verify:
             recorded.hold_to_verified(record)
+    budget.hold_to_count(record.image, record.layers, workspace.build.layers)
     _hold_to_budget(record, workspace.build.budget_mb)
     if args.verify:
         _verify(record, daemon, args.context, console)

@@ -1,11 +1,11 @@
 """What a layer may weigh: the [build] table of workspace.toml against the layers of an image."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from scripts.build import dockerfile
 from scripts.build.record import Layer
-from scripts.workspace.errors import BadInput
+from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.model import Build, nearest
 
 
@@ -30,6 +30,22 @@ def check(build: Build, known: Iterable[str]) -> None:
                 f"workspace.toml: build.budget_mb: there is no layer {name}.{nearest(name, names)}"
                 for name in unknown
             )
+        )
+
+
+def hold_to_count(image: str, layers: Collection[Layer], allowed: int) -> None:
+    """Raise CheckFailed for an image of more layers than `build.layers` allows.
+
+    `check` reads docker/Dockerfile, where a base is one; how many it has of its own, the image
+    tells.
+    """
+    if len(layers) > allowed:
+        base = sum(layer.name == "base" for layer in layers)
+        raise CheckFailed(
+            f"{image} is built, but it has {len(layers)} layers, {base} of them the base's, and "
+            f"build.layers allows {allowed}.",
+            hint="Put two together that move together, take a base of fewer, or allow more in "
+            "workspace.toml.",
         )
 
 

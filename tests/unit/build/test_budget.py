@@ -2,9 +2,9 @@
 
 import pytest
 
-from scripts.build.budget import check, layer_names, over, unmeasured
+from scripts.build.budget import check, hold_to_count, layer_names, over, unmeasured
 from scripts.build.record import Layer
-from scripts.workspace.errors import BadInput
+from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.model import Build, load, parse
 from scripts.workspace.paths import ROOT
 
@@ -51,6 +51,13 @@ def test_the_budgets_of_this_workspace_are_of_layers_that_the_image_has() -> Non
 def test_more_layers_than_are_allowed_are_refused() -> None:
     with pytest.raises(BadInput, match=r"makes 3 layers, and build\.layers allows 2"):
         check(Build(layers=2), ["base", "system", "app"])
+
+
+def test_an_image_is_held_to_the_layers_that_its_base_really_has() -> None:
+    layers = [*[layer("base", 1)] * 4, layer("system", 1), layer("app", None)]
+    hold_to_count("sdkiln-x:latest", layers, 6)
+    with pytest.raises(CheckFailed, match=r"has 6 layers, 4 of them the base's, .* allows 5\."):
+        hold_to_count("sdkiln-x:latest", layers, 5)
 
 
 def test_layers_are_called_as_the_last_stage_takes_them() -> None:

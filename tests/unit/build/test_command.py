@@ -13,7 +13,7 @@ from scripts.build import engine, exchange, record, recorded, verify
 from scripts.build.engine import Engine
 from scripts.build.options import parser
 from scripts.build.recipe import Recipe
-from scripts.build.record import BuildRecord
+from scripts.build.record import BuildRecord, Layer
 from scripts.workspace.errors import CheckFailed, Failure
 
 ENGINE = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False)
@@ -98,6 +98,17 @@ def test_what_a_builder_has_pushed_is_recorded_though_a_check_says_no(
     with pytest.raises(CheckFailed):
         run(PUSH)
     assert done == ["published ()"]
+
+
+def test_an_image_of_more_layers_than_are_allowed_is_not_published(
+    done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_base = Layer(name="base", digest="", size=1, unpacked=1, cached=False, seconds=0)
+    many = MADE.model_copy(update={"layers": (of_base,) * 200})
+    monkeypatch.setattr(command, "build", lambda *_given: (many, True))
+    with pytest.raises(CheckFailed, match="it has 200 layers"):
+        run(PUSH)
+    assert done == []
 
 
 def test_a_registry_that_does_not_answer_hides_no_check(

@@ -40,7 +40,8 @@ CACHES = ("cache-to", "cache-from")
 # What each way to call `build` does nothing with.
 UNUSED = {
     "target": ("push",),
-    "shell": ("push", *CACHES),
+    # Its container needs the stage in the engine, and a builder would keep it to itself.
+    "shell": ("push", *CACHES, "builder"),
     "tree": ("push", *CACHES, "builder"),
     "history": ("push", *CACHES, "builder"),
     "impact": ("push", *CACHES, "builder"),

@@ -171,5 +171,11 @@ def test_what_would_be_passed_over_is_refused_with_both_options(way: str) -> Non
             parsed(way, "--cache-from=./a")
 
 
+@pytest.mark.parametrize("way", ["--shell=layout", "--tree", "--history", "--impact"])
+def test_a_builder_is_of_no_use_where_nothing_is_built_or_a_container_is_run(way: str) -> None:
+    with pytest.raises(BadInput, match=f"--builder has no use with {way.partition('=')[0]}"):
+        parsed(way, "--builder=away")
+
+
 def test_a_stage_may_be_built_from_a_cache() -> None:
     assert parsed("--target=layout", "--cache-from=./a").cache_from

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,13 @@ from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, LOCKFILES, ROOT, sho
 # Disk for each byte of a wheel, measured with the cu121 stack (31 GB for 3.2 GB): unpacked in uv's
 # cache, in the stage, in its copy for the image and in the image, and compressed once.
 PER_WHEEL_BYTE = 9
+# Disk for each byte of a file that is copied into the image as it is: sent to the engine, in its
+# copy for the image and in the image, and compressed once (a model hardly gets smaller by that).
+PER_FILE_BYTE = 4
 # The base, system packages, the engine's own.
 REST = 3_000_000_000
+# What the record of a build has before the name of the builder that made it.
+OF_BUILDER = "builder "
 
 
 def build(
@@ -245,26 +251,29 @@ def _step_records(steps: Mapping[str, Steps]) -> Iterator[StepRecord]:
         )
 
 
-def disk(packages: int) -> int:
-    """Return the bytes of disk that a build of packages of so many bytes asks for."""
-    return REST + PER_WHEEL_BYTE * packages
+def disk(packages: int, files: int = 0) -> int:
+    """Return the bytes of disk that a build of packages and files of so many bytes asks for."""
+    return REST + PER_WHEEL_BYTE * packages + PER_FILE_BYTE * files
 
 
 def space(workspace: Workspace, name: str, context: list[str], engine: Engine | None = None) -> int:
     """Return the bytes of disk that a build of a profile asks for in an engine.
 
     They are for the layers that were not built here before; for all of them without `engine`, or
-    when it does not have the last image: it was removed then, or is another engine.
+    when it does not have the last image built here: it was removed then, or is another engine.
+    What has no known size (a source by commit, an image) is not counted.
     """
     if engine and engine.builder:
         return 0  # it has a disk of its own
     replaced = bake.replacements(context, contexts.replaceable())
     recipe = recipes.recipe(workspace, name, replaced)
     new = recipe.layers()
-    last = _before(name)
+    # What a builder made, it has in its own cache, also when the image was brought here.
+    here = (record for record in history(name) if not record.engine.startswith(OF_BUILDER))
+    last = next(here, None)
     if last and engine and _present(engine, last):
         # Of an image before the last one, the engine keeps the layers in its build cache.
-        for record in history(name):
+        for record in chain([last], here):
             there = record.recipe
             if there is None:
                 continue
@@ -275,8 +284,12 @@ def space(workspace: Workspace, name: str, context: list[str], engine: Engine | 
             }
             if not new:
                 break
-    parts = {part for filled in new.values() for part in filled if part.startswith("locks/")}
-    return disk(sum(recipe.parts[part].size for part in parts)) if new else 0
+    if not new:
+        return 0
+    parts = {part for filled in new.values() for part in filled}
+    packages = {part for part in parts if part.startswith("locks/")}
+    files = parts & {"model", "source", *replaced}
+    return disk(*(sum(recipe.parts[part].size for part in each) for each in (packages, files)))
 
 
 def _require_space(workspace: Workspace, name: str, context: list[str], engine: Engine) -> None:
@@ -304,7 +317,7 @@ def _present(engine: Engine, record: BuildRecord) -> bool:
 
 def _version(engine: Engine) -> str:
     if engine.builder:
-        return f"builder {engine.builder}"
+        return f"{OF_BUILDER}{engine.builder}"
     kind = "embedded" if engine.embedded else "own"
     return f"{kind}, Docker {engine.client(30).version()['Version']}"
 

@@ -101,3 +101,42 @@ def test_disk_is_asked_for_the_layers_that_an_engine_has_not(
     assert build.space(workspace, "sandbox", [], ENGINE) == all_layers
     # A builder has a disk of its own.
     assert build.space(workspace, "sandbox", [], replace(ENGINE, builder="away")) == 0
+
+
+def test_disk_is_asked_for_a_model_and_for_folders_that_are_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    workspace = load()
+    monkeypatch.setattr(record, "BUILDS", tmp_path / "builds")
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"x" * 1000)
+    model = recipe(workspace, "sandbox").parts["model"].size
+    assert model > 0
+    without = build.space(workspace, "sandbox", [])
+    given = build.space(workspace, "sandbox", [f"model={folder}"])
+    assert given - without == build.PER_FILE_BYTE * (1000 - model)
+    torch = recipe(workspace, "sandbox").parts["locks/py-torch"].size
+    given = build.space(workspace, "sandbox", [f"py-torch={folder}"])
+    assert given - without == build.PER_FILE_BYTE * 1000 - build.PER_WHEEL_BYTE * torch
+
+
+def test_what_a_builder_made_is_not_in_the_engine_and_hides_nothing_that_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    workspace = load()
+    monkeypatch.setattr(record, "BUILDS", tmp_path)
+    monkeypatch.setattr(
+        build, "_present", lambda _engine, made: made.image == "sdkiln-sandbox:latest"
+    )
+    away = {"image": f"a.io/x:1@{BEFORE.digest}", "engine": "builder away"}
+    pushed = BEFORE.model_copy(
+        update={**away, "recipe": recipe(workspace, "sandbox"), "utc": "2026-11-01T12:00:00Z"}
+    )
+    save(pushed)
+    save(pushed.model_copy(update={"image": BEFORE.image, "utc": "2026-11-01T11:00:00Z"}))
+    everything = build.space(workspace, "sandbox", [])
+    assert build.space(workspace, "sandbox", [], ENGINE) == everything
+    save(BEFORE.model_copy(update={"recipe": recipe(workspace, "sandbox")}))
+    save(pushed)
+    assert build.space(workspace, "sandbox", [], ENGINE) == 0

@@ -56,6 +56,11 @@ def parse(args: argparse.Namespace) -> Exchange:
         for option in unused:
             if getattr(args, option.replace("-", "_")):
                 raise BadInput(f"--{option} has no use with --{way}, and would be passed over.")
+    if args.target is not None and args.cache_to:
+        raise BadInput(
+            "--cache-to keeps a cache of the whole image, and with --target that of a stage alone "
+            "would take its place."
+        )
     if args.attest and not args.push:
         raise BadInput(
             f"--attest {args.attest[0]}: attestations are kept beside the image in a registry.",

@@ -177,5 +177,7 @@ def test_a_builder_is_of_no_use_where_nothing_is_built_or_a_container_is_run(way
         parsed(way, "--builder=away")
 
 
-def test_a_stage_may_be_built_from_a_cache() -> None:
+def test_a_stage_may_be_built_from_a_cache_and_does_not_replace_the_images() -> None:
     assert parsed("--target=layout", "--cache-from=./a").cache_from
+    with pytest.raises(BadInput, match="--target that of a stage alone would take"):
+        parsed("--target=layout", "--cache-to=./a")

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 from scripts.build import registry
 from scripts.build.components import Component
-from scripts.build.record import BuildRecord
+from scripts.build.record import BuildRecord, lock_digest
 from scripts.build.registry import CONFIG, INDEX, MANIFEST, Blob, blob
 from scripts.lock.images import Tag
+from scripts.workspace.errors import BadInput
 from scripts.workspace.files import sha256
 from scripts.workspace.git import git
 from scripts.workspace.paths import LOCKFILES, ROOT
@@ -34,7 +35,16 @@ SOURCE = "org.opencontainers.image.source"
 def predicates(
     kinds: Collection[str], record: BuildRecord, found: Collection[Component]
 ) -> dict[str, Any]:
-    """Return what is said of an image: a document by predicate type for each of KINDS wanted."""
+    """Return what is said of an image: a document by predicate type for each of KINDS wanted.
+
+    It is told from the lockfiles, so they must be those of the build: raises BadInput for others.
+    """
+    if lock_digest() != record.lock_sha256:
+        raise BadInput(
+            f"the lockfiles are not those that {record.image} was built from at {record.utc}: what "
+            "would be attested of it is not so.",
+            hint=f"Build it again: ./nox -s build -- --profile {record.profile}",
+        )
     said: dict[str, Any] = {}
     if "provenance" in kinds:
         said[SLSA] = provenance(record)

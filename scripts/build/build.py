@@ -31,17 +31,17 @@ from scripts.build.record import (
     git_state,
     history,
     latest,
+    lock_digest,
     now,
     save,
     stamp,
 )
 from scripts.build.retry import patiently
-from scripts.lock.lockfile import digest_of_all
 from scripts.lock.pins import entries
 from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.files import exclusive, require_space, write_atomic
 from scripts.workspace.model import Workspace, nearest
-from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, LOCKFILES, ROOT, shown
+from scripts.workspace.paths import BUILDS, DOCKER, ENGINE, ROOT, shown
 
 # Disk for each byte of a wheel, measured with the cu121 stack (31 GB for 3.2 GB): unpacked in uv's
 # cache, in the stage, in its copy for the image and in the image, and compressed once.
@@ -77,7 +77,9 @@ def build(
         before = _before(name)
         same = before is not None and before.inputs_sha256 == inputs
         asked = exchange.cache_to or (engine.builder and exchange.push)
-        still = before and same and not asked and not _floating(task.given)
+        # A lock that this image takes nothing from may have moved: what is attested is of now.
+        stale = before and exchange.attest and before.lock_sha256 != lock_digest()
+        still = before and same and not (asked or stale) and not _floating(task.given)
         if before and still and _present(engine, before):
             return before, False
         recipe = recipes.recipe(workspace, name, task.replaced)
@@ -103,7 +105,7 @@ def build(
             profile=name,
             image=image,
             digest=digest,
-            lock_sha256=_lock_digest(),
+            lock_sha256=lock_digest(),
             inputs_sha256=inputs,
             replaced=task.replaced,
             recipe=recipe,
@@ -320,10 +322,6 @@ def _version(engine: Engine) -> str:
         return f"{OF_BUILDER}{engine.builder}"
     kind = "embedded" if engine.embedded else "own"
     return f"{kind}, Docker {engine.client(30).version()['Version']}"
-
-
-def _lock_digest() -> str:
-    return digest_of_all({path.name: path.read_bytes() for path in LOCKFILES.iterdir()})
 
 
 def _before(name: str) -> BuildRecord | None:

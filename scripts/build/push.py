@@ -29,18 +29,21 @@ def publish(
     """Bring an image to a registry under a tag, with attestations of some `kinds`.
 
     Returns the record, which names where it is. A builder of the user's own has pushed it already.
-    Raises Failure when the registry does not take it, CheckFailed when it holds another manifest.
+    Raises Failure when the registry does not take it, CheckFailed when it holds another manifest,
+    BadInput before anything is sent when the lockfiles are not those of the build.
     """
+    said = {}
+    if kinds:
+        # What cannot be told of the image is known before anything is sent.
+        parts = components(workspace, record.profile, record.replaced)
+        said = attest.predicates(kinds, record, parts)
     if not engine.builder:
         patiently(lambda: _push(engine, record, tag, console), tag.host)
     held = registry.manifest(tag)
     if held.digest != record.digest:
         raise CheckFailed(f"{tag} is {held.digest} now, but {record.digest} was pushed.")
     digest = held.digest
-    if kinds:
-        said = attest.predicates(
-            kinds, record, components(workspace, record.profile, record.replaced)
-        )
+    if said:
         named = attest.annotations(record, labels(workspace, record.profile, record.replaced))
         digest = attest.attach(tag, held, said, named)
     published = record.model_copy(update={"pushed": f"{tag}@{digest}"})

@@ -9,10 +9,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scripts.build.recipe import Recipe
+from scripts.lock.lockfile import digest_of_all
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import write_atomic
 from scripts.workspace.git import git
-from scripts.workspace.paths import BUILDS, ROOT, shown
+from scripts.workspace.paths import BUILDS, LOCKFILES, ROOT, shown
 
 
 class Frozen(BaseModel):
@@ -126,6 +127,11 @@ def latest(profile: str) -> BuildRecord | None:
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def lock_digest() -> str:
+    """Return the digest over all lockfiles as they are."""
+    return digest_of_all({path.name: path.read_bytes() for path in LOCKFILES.iterdir()})
 
 
 def git_state() -> tuple[str, bool]:

@@ -11,8 +11,9 @@ from spdx_tools.spdx.validation.document_validator import validate_full_spdx_doc
 from scripts.build import attest, sbom
 from scripts.build.components import Component, components, digest
 from scripts.build.labels import labels
-from scripts.build.record import BuildRecord
+from scripts.build.record import BuildRecord, lock_digest
 from scripts.lock.lockfile import locked
+from scripts.workspace.errors import BadInput
 from scripts.workspace.git import git
 from scripts.workspace.model import load
 
@@ -129,6 +130,14 @@ def test_the_provenance_names_the_commit_and_every_lockfile_and_no_path() -> Non
     uris = {each["uri"] for each in definition["resolvedDependencies"]}
     assert {"lockfiles/worker-py3.11.txt", "lockfiles/debian.toml"} <= uris
     assert "/home" not in json.dumps(made)
+
+
+def test_nothing_is_attested_by_other_locks_than_those_of_the_build() -> None:
+    made = record("sandbox")
+    with pytest.raises(BadInput, match="lockfiles are not those that sdkiln-sandbox:latest was"):
+        attest.predicates(["provenance"], made, [])
+    of_now = made.model_copy(update={"lock_sha256": lock_digest()})
+    assert attest.predicates(["provenance"], of_now, []).keys() == {attest.SLSA}
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from rich.console import Console
 from scripts.build import build, record
 from scripts.build.build import Task
 from scripts.build.engine import Engine
+from scripts.build.exchange import NOTHING, Exchange
 from scripts.build.recipe import recipe
-from scripts.build.record import BuildRecord, save
+from scripts.build.record import BuildRecord, lock_digest, save
 from scripts.workspace.errors import Failure
 from scripts.workspace.model import load
 
@@ -38,7 +39,13 @@ class Began(Failure):
     """What a stand-in of buildx raises: the build would have begun."""
 
 
-def again(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str, str]) -> bool:
+def again(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    given: dict[str, str],
+    exchange: Exchange = NOTHING,
+    before: BuildRecord = BEFORE,
+) -> bool:
     """Build what was built before of the same inputs; return whether anything had to be done."""
 
     @contextmanager
@@ -57,12 +64,12 @@ def again(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str, str]) 
     monkeypatch.setattr(build, "_inputs_digest", lambda *_given: "the same")
     monkeypatch.setattr(build, "_present", lambda *_given: True)
     monkeypatch.setattr(build, "require_space", lambda *_given: None)
-    save(BEFORE)
+    save(before)
     try:
-        found, built = build.build(load(), "sandbox", [], ENGINE, Console(quiet=True))
+        found, built = build.build(load(), "sandbox", [], ENGINE, Console(quiet=True), exchange)
     except Began:
         return True
-    assert found == BEFORE
+    assert found == before
     return built
 
 
@@ -79,6 +86,15 @@ def test_an_image_by_its_tag_may_be_another_one_by_now_and_is_built_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert again(monkeypatch, tmp_path, {"base": "docker-image://base:latest"})
+
+
+def test_a_build_is_recorded_anew_to_be_attested_where_another_lock_has_moved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    attested = Exchange(attest=["provenance"])
+    assert again(monkeypatch, tmp_path, {}, attested)
+    of_now = BEFORE.model_copy(update={"lock_sha256": lock_digest()})
+    assert not again(monkeypatch, tmp_path, {}, attested, of_now)
 
 
 def test_disk_is_asked_for_the_layers_that_an_engine_has_not(

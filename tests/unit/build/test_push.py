@@ -1,5 +1,7 @@
 """A push is held against what the registry has afterwards, and recorded only when that fits."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from scripts.build import push, record, registry
 from scripts.build.engine import Engine
 from scripts.build.record import BuildRecord, latest
 from scripts.build.registry import Blob, parse
-from scripts.workspace.errors import CheckFailed
+from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.model import load
 
 HELD = Blob("application/vnd.oci.image.manifest.v1+json", b"{}")
@@ -25,7 +27,7 @@ def held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(record, "BUILDS", tmp_path)
 
 
-def published(digest: str) -> BuildRecord:
+def published(digest: str, kinds: Sequence[str] = (), by: Engine = BUILDER) -> BuildRecord:
     made = BuildRecord(
         profile="sandbox",
         image="sdkiln-sandbox:latest",
@@ -41,7 +43,7 @@ def published(digest: str) -> BuildRecord:
         layers=(),
         steps=(),
     )
-    return push.publish(load(), BUILDER, made, TAG, (), Console(quiet=True))
+    return push.publish(load(), by, made, TAG, kinds, Console(quiet=True))
 
 
 def test_an_image_that_the_registry_has_is_recorded_with_where_it_is() -> None:
@@ -58,3 +60,11 @@ def test_a_registry_that_has_another_image_than_was_pushed_is_a_check_that_says_
     assert HELD.digest in failure.value.message
     assert ours in failure.value.message
     assert latest("sandbox") is None
+
+
+def test_what_cannot_be_attested_is_refused_before_the_image_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(push, "_push", lambda *_given: pytest.fail("it was sent"))
+    with pytest.raises(BadInput, match="lockfiles are not those"):
+        published(HELD.digest, ["sbom"], replace(BUILDER, builder=""))

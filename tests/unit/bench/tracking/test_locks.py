@@ -9,7 +9,7 @@ import pytest
 from scripts.bench import schema
 from scripts.bench.tracking import locks
 from scripts.bench.tracking.causes import because
-from scripts.build import build
+from scripts.build.record import lock_digest
 from scripts.lock.lockfile import digest_of_all
 from scripts.workspace.paths import LOCKFILES, ROOT
 from tests.support.histories import (
@@ -35,7 +35,7 @@ def of(texts: dict[str, str], torch: str = OLD, **changes: Any) -> schema.Run:
 
 def test_a_build_has_the_digest_by_which_its_locks_are_found() -> None:
     """The function of the build itself, on the locks of this very checkout."""
-    run = timed_run(lock_sha256=build._lock_digest())
+    run = timed_run(lock_sha256=lock_digest())
     found = locks.of_run(run, ROOT)
     assert found is not None
     assert found.where == "the checkout"

@@ -7,9 +7,10 @@ import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from scripts.build.engine import Engine, why_gone
 from scripts.build.explain import cause, failure
 from scripts.build.progress import Steps, show
 from scripts.build.retry import failure as push_failure
+from scripts.lock.settings import configuration
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import DOCKER, ROOT, WORKSPACE
 from scripts.workspace.processes import remove_left
@@ -42,23 +44,49 @@ def throwaway(image: str) -> str:
     return f"type=image,name={image},compression=uncompressed,unpack=true"
 
 
+def index_settings(machine: Mapping[str, Any]) -> dict[str, str]:
+    """Return as uv's variables which indexes this process's variables and its uv.toml name.
+
+    As uv has it, of the default index the variable counts, and all other indexes count together,
+    those of the variables first. One that is `explicit` is for packages that name it: no pin does.
+    """
+    found = {key: value for key, value in os.environ.items() if INDEX_SETTINGS.fullmatch(key)}
+    every = [each for each in machine.get("index", ()) if not each.get("explicit")]
+    defaults = [_index(each) for each in every if each.get("default")]
+    defaults += [machine["index-url"]] if "index-url" in machine else []
+    if defaults and not (found.get("UV_DEFAULT_INDEX") or found.get("UV_INDEX_URL")):
+        found["UV_DEFAULT_INDEX"] = defaults[0]
+    more = {
+        "UV_INDEX": [_index(each) for each in every if not each.get("default")],
+        "UV_EXTRA_INDEX_URL": machine.get("extra-index-url", ()),
+    }
+    for key, values in more.items():
+        if values:
+            found[key] = " ".join([*found.get(key, "").split(), *values])
+    return found
+
+
+def _index(entry: Mapping[str, Any]) -> str:
+    # By its name uv finds the variables that hold a login: UV_INDEX_NAME_PASSWORD.
+    return f"{entry['name']}={entry['url']}" if "name" in entry else str(entry["url"])
+
+
 @contextmanager
 def secrets() -> Iterator[dict[str, Path]]:
     """Give the machine's CA bundle and uv's index settings as files for the time of the build.
 
-    They may hold credentials: what builds that were killed left is removed first.
+    They may hold credentials: what builds that were killed left is removed first. Raises BadInput
+    for settings of uv that cannot be read.
     """
     SECRETS.mkdir(mode=0o700, parents=True, exist_ok=True)
     remove_left(SECRETS)
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=SECRETS) as folder:
         named = [os.environ[key] for key in CA_BUNDLES if os.environ.get(key)]
         bundle = Path(named[0]) if named else DEFAULT_CA
-        settings = {
-            key: value for key, value in os.environ.items() if INDEX_SETTINGS.fullmatch(key)
-        }
+        indexes = index_settings(configuration())
         ca, uv_env = Path(folder, "ca"), Path(folder, "uv-env")
         ca.write_bytes(bundle.read_bytes() if bundle.exists() else b"")
-        lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(settings.items())]
+        lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(indexes.items())]
         uv_env.write_text("".join(lines))
         yield {"ca": ca, "uv-env": uv_env}
 

@@ -9,16 +9,22 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from uv import find_uv_bin
 
 from scripts.build import buildx
 from scripts.build.engine import Engine
 from scripts.build.retry import Dropped
+from scripts.lock.settings import configuration
 from scripts.workspace.errors import Failure
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(buildx, "SECRETS", tmp_path / "secrets")
+    for name in [name for name in os.environ if name.startswith("UV_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    (tmp_path / "uv.toml").touch()
     return tmp_path
 
 
@@ -43,6 +49,70 @@ def test_secrets_of_a_build_that_was_killed_go_with_the_next_one() -> None:
     with buildx.secrets():
         assert not left.exists()
         assert ours.exists()
+
+
+SETTINGS = """\
+extra-index-url = ["http://localhost/extra"]
+[[index]]
+name = "own"
+url = "http://potter:w@localhost/own"
+[[index]]
+name = "mirror"
+url = "http://localhost/mirror"
+default = true
+[[index]]
+name = "apart"
+url = "http://localhost/apart"
+explicit = true
+"""
+
+
+def test_the_indexes_of_uv_toml_reach_the_build(folder: Path) -> None:
+    (folder / "uv.toml").write_text(SETTINGS)
+    with buildx.secrets() as files:
+        assert files["uv-env"].read_text().splitlines() == [
+            "export UV_DEFAULT_INDEX=mirror=http://localhost/mirror",
+            "export UV_EXTRA_INDEX_URL=http://localhost/extra",
+            "export UV_INDEX=own=http://potter:w@localhost/own",
+        ]
+    (folder / "uv.toml").write_text('index-url = "http://localhost/simple"\n')
+    with buildx.secrets() as files:
+        said = files["uv-env"].read_text()
+        assert said == "export UV_DEFAULT_INDEX=http://localhost/simple\n"
+
+
+def test_variables_go_before_uv_toml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "uv.toml").write_text(SETTINGS)
+    monkeypatch.setenv("UV_INDEX_URL", "http://localhost/variable")
+    monkeypatch.setenv("UV_INDEX", "http://localhost/first")
+    monkeypatch.setenv("UV_INDEX_OWN_PASSWORD", "w")
+    assert buildx.index_settings(configuration()) == {
+        "UV_INDEX_URL": "http://localhost/variable",
+        "UV_INDEX": "http://localhost/first own=http://potter:w@localhost/own",
+        "UV_INDEX_OWN_PASSWORD": "w",
+        "UV_EXTRA_INDEX_URL": "http://localhost/extra",
+    }
+
+
+def test_uv_takes_what_the_build_is_given(folder: Path) -> None:
+    """Names of indexes, too; it tells its indexes without asking one of them."""
+    (folder / "uv.toml").write_text(SETTINGS)
+    done = subprocess.run(
+        [
+            *(find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-header", "--no-config"),
+            *("--emit-index-url", f"--python={sys.executable}", "--no-python-downloads"),
+        ],
+        input="",
+        env={"HOME": str(folder), **buildx.index_settings(configuration())},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [
+        *("--index-url", "http://localhost/mirror"),
+        *("--extra-index-url", "http://potter:w@localhost/own"),
+        *("--extra-index-url", "http://localhost/extra"),
+    ]
 
 
 def bake(folder: Path, error: str, monkeypatch: pytest.MonkeyPatch, **asked: list[str]) -> Failure:

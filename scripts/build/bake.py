@@ -17,10 +17,14 @@ def image_name(profile: str) -> str:
     return f"sdkiln-{profile}:latest"
 
 
+IMAGES = ("docker-image://", "oci-layout://")
+
+
 def replacements(arguments: list[str], known: Collection[str]) -> dict[str, str]:
     """Return what `--context NAME=PATH|IMAGE` arguments put in whose place, as bake writes it.
 
-    Raises BadInput for a name that is not `known` and for a folder that is not there.
+    Raises BadInput for a name that is not `known`, for a folder that is not there, and for what is
+    neither a folder nor an image. An address may hold a token, so it is in no message.
     """
     found: dict[str, str] = {}
     for argument in arguments:
@@ -28,14 +32,20 @@ def replacements(arguments: list[str], known: Collection[str]) -> dict[str, str]
         if not separator or not value:
             raise BadInput(f"--context {argument}: give NAME=PATH or NAME=IMAGE.")
         if name not in known:
-            raise BadInput(f"--context {argument}: there is no input {name}.{nearest(name, known)}")
+            raise BadInput(f"--context {name}: there is no input {name}.{nearest(name, known)}")
         path = Path(value).expanduser()
         if path.is_dir():
             found[name] = str(path.resolve())
         elif path.exists():
             raise BadInput(f"--context {argument}: {shown(path)} is a file, not a folder.")
-        elif "://" in value:
+        elif value.startswith(IMAGES):
             found[name] = value
+        elif "://" in value:
+            raise BadInput(
+                f"--context {name}: an address is no input; give a folder or an image.",
+                hint="Of a git repository, give a checkout; of an archive, the folder with what is "
+                "in it.",
+            )
         elif re.search(r"[^/]+[:@][^/]+$", value) and not value.startswith((".", "/", "~")):
             found[name] = f"docker-image://{value}"
         else:
@@ -44,6 +54,15 @@ def replacements(arguments: list[str], known: Collection[str]) -> dict[str, str]
                 "a digest."
             )
     return found
+
+
+def floating(replaced: Mapping[str, str]) -> list[str]:
+    """Return the inputs that are an image without a digest: it may be another one each time."""
+    return [
+        name
+        for name, value in replaced.items()
+        if value.startswith(IMAGES) and "@sha256:" not in value
+    ]
 
 
 def definition(

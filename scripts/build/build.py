@@ -79,12 +79,14 @@ def build(
         asked = exchange.cache_to or (engine.builder and exchange.push)
         # A lock that this image takes nothing from may have moved: what is attested is of now.
         stale = before and exchange.attest and before.lock_sha256 != lock_digest()
-        still = before and same and not (asked or stale) and not _floating(task.given)
+        moves = bool(bake.floating(task.given))
+        still = before and same and not (asked or stale or moves)
         if before and still and _present(engine, before):
             return before, False
         recipe = recipes.recipe(workspace, name, task.replaced)
-        # What was built then has passed the check; a cache that is written wants it all the same.
-        passed = before.recipe if before and not exchange.cache_to else None
+        # What was built then has passed the check; a cache that is written wants it all the same,
+        # and an image by tag may be another one than was looked at.
+        passed = before.recipe if before and not (exchange.cache_to or moves) else None
         if passed and passed.key(recipes.CHECK) == recipe.key(recipes.CHECK):
             del task.definition["target"][recipes.CHECK]
         if engine.builder and exchange.push:
@@ -330,11 +332,6 @@ def _before(name: str) -> BuildRecord | None:
         return latest(name)
     except BadInput:
         return None
-
-
-def _floating(given: Mapping[str, str]) -> bool:
-    """Whether an input is an image by tag, which may be another image each time."""
-    return any(value.startswith("docker-image://") and "@" not in value for value in given.values())
 
 
 def _inputs_digest(folders: Mapping[str, Path], definition: Mapping[str, Any]) -> str:

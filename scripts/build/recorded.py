@@ -7,6 +7,7 @@ import tomli
 import tomli_w
 from pydantic import ValidationError
 
+from scripts.build import bake
 from scripts.build import recipe as recipes
 from scripts.build.record import BuildRecord, history
 from scripts.workspace.errors import BadInput, CheckFailed
@@ -61,7 +62,16 @@ class Comparison:
 
 
 def comparison(record: BuildRecord) -> Comparison:
-    """Hold a build against what the same inputs gave before; no record counts as the same."""
+    """Hold a build against what the same inputs gave before; no record counts as the same.
+
+    An image by tag may have moved: that its name is the same says nothing.
+    """
+    if moving := bake.floating(record.replaced):
+        return Comparison(
+            True,
+            "Not compared with builds of before: without a digest, "
+            f"{' and '.join(moving)} may be another image each time.",
+        )
     found = list(digests(record))
     if other := [f"{digest[:19]} {where}" for digest, where in found if digest != record.digest]:
         return Comparison(

@@ -100,9 +100,22 @@ def test_a_folder_and_an_image_are_told_apart(tmp_path: Path) -> None:
         ("image=/tmp", "there is no input image"),
         ("check=/tmp", "there is no input check"),
         (f"source={__file__}", "is a file, not a folder"),
+        ("source=https://u:TOKEN@host/x.git#main", "an address is no input; give a folder or"),
+        ("sorce=https://u:TOKEN@host/x.git", "there is no input sorce. Did you mean source?"),
     ],
 )
 def test_a_context_that_cannot_be_is_refused(argument: str, said: str) -> None:
     with pytest.raises(BadInput, match="--context") as failure:
         bake.replacements([argument], replaceable())
     assert said in failure.value.message
+    assert "TOKEN" not in failure.value.message
+
+
+def test_an_image_without_a_digest_may_be_another_one_each_time() -> None:
+    given = {
+        "base": "docker-image://base:1",
+        "app": "oci-layout:///x:latest",
+        "py-cuda": "docker-image://u:1@sha256:" + "0" * 64,
+        "model": "/a/folder",
+    }
+    assert bake.floating(given) == ["base", "app"]

@@ -12,7 +12,7 @@ from scripts.build import build, record
 from scripts.build.build import Task
 from scripts.build.engine import Engine
 from scripts.build.exchange import NOTHING, Exchange
-from scripts.build.recipe import recipe
+from scripts.build.recipe import CHECK, recipe
 from scripts.build.record import BuildRecord, lock_digest, save
 from scripts.workspace.errors import Failure
 from scripts.workspace.model import load
@@ -45,12 +45,14 @@ def again(
     given: dict[str, str],
     exchange: Exchange = NOTHING,
     before: BuildRecord = BEFORE,
+    targets: dict[str, object] | None = None,
 ) -> bool:
     """Build what was built before of the same inputs; return whether anything had to be done."""
 
     @contextmanager
     def prepared(*_given: object) -> Iterator[Task]:
-        yield Task("sandbox", {}, {}, {}, given, {"target": {}}, folder / "bake.json")
+        made = {"target": {} if targets is None else targets}
+        yield Task("sandbox", {}, {}, given, given, made, folder / "bake.json")
 
     @contextmanager
     def replacing(*_given: object) -> Iterator[None]:
@@ -86,6 +88,22 @@ def test_an_image_by_its_tag_may_be_another_one_by_now_and_is_built_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert again(monkeypatch, tmp_path, {"base": "docker-image://base:latest"})
+
+
+@pytest.mark.parametrize(
+    ("image", "checked"),
+    [("docker-image://layer:latest", True), ("docker-image://layer@sha256:" + "0" * 64, False)],
+)
+def test_layers_are_checked_again_where_one_may_have_moved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: str, checked: bool
+) -> None:
+    given = {"py-torch": image}
+    before = BEFORE.model_copy(
+        update={"recipe": recipe(load(), "sandbox", given), "inputs_sha256": "others"}
+    )
+    targets: dict[str, object] = {CHECK: {}}
+    assert again(monkeypatch, tmp_path, given, before=before, targets=targets)
+    assert (CHECK in targets) == checked
 
 
 def test_a_build_is_recorded_anew_to_be_attested_where_another_lock_has_moved(

@@ -90,6 +90,16 @@ def test_other_inputs_are_not_compared() -> None:
     assert recorded.comparison(made(TWO, 1)) == Comparison(True, NOTHING)
 
 
+def test_a_build_of_an_image_by_tag_is_not_compared() -> None:
+    moved = {"replaced": {"base": "docker-image://base:1", "py-cuda": "/a/folder"}}
+    save(made(ONE, 0).model_copy(update=moved))
+    said = recorded.comparison(made(TWO, 1).model_copy(update=moved))
+    assert said.same
+    assert "without a digest, base may be another image" in said.sentence
+    pinned = {"replaced": {"base": "docker-image://base:1@sha256:" + "0" * 64}}
+    assert not recorded.comparison(made(TWO, 1).model_copy(update=pinned)).same
+
+
 def test_what_was_verified_is_read_back_for_each_profile() -> None:
     recorded.remember(made(ONE, 0))
     recorded.remember(made(TWO, 1, OTHER).model_copy(update={"profile": "runpod"}))

@@ -6,10 +6,13 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import tomli
+import tomli_w
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -45,6 +48,7 @@ def at(ref: str, profile: str) -> Recipe:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _unpack(ref, folder)
+        _with_bench_of_now(folder)
         shutil.rmtree(folder / "scripts", ignore_errors=True)
         shutil.copytree(ROOT / "scripts", folder / "scripts")
         done = subprocess.run(
@@ -71,6 +75,18 @@ def _unpack(ref: str, folder: Path) -> None:
     )
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
         tar.extractall(folder, filter="data")
+
+
+def _with_bench_of_now(folder: Path) -> None:
+    """Put today's [bench] into an unpacked workspace.toml: its rules change, and no image is of it.
+
+    A file that is missing or is no TOML stays as it is: who reads it next says so.
+    """
+    file = folder / "workspace.toml"
+    with suppress(FileNotFoundError, ValueError):
+        then = tomli.loads(file.read_text())
+        now = tomli.loads((ROOT / "workspace.toml").read_text())
+        file.write_text(tomli_w.dumps({**then, "bench": now["bench"]}))
 
 
 def locks(workspace: Workspace, profile: str, settings: Sequence[str]) -> Locks:

@@ -1,5 +1,7 @@
 """Recipes of another commit, and of versions that are not locked."""
 
+from pathlib import Path
+
 import pytest
 
 from scripts.build import supposed
@@ -13,6 +15,22 @@ def test_the_recipe_of_this_commit_is_told_from_its_archive() -> None:
     told = supposed.at("HEAD", "sandbox")
     assert isinstance(told, Recipe)
     assert told.layers().keys() == recipe(load(), "sandbox").layers().keys()
+
+
+def test_what_bench_wants_today_stops_no_comparison_with_a_commit_of_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unpack = supposed._unpack
+
+    def of_before(ref: str, folder: Path) -> None:
+        unpack(ref, folder)
+        file = folder / "workspace.toml"
+        file.write_text(file.read_text().partition("[bench]")[0] + '[bench]\nsuites = ["gone"]\n')
+
+    monkeypatch.setattr(supposed, "_unpack", of_before)
+    assert (
+        supposed.at("HEAD", "sandbox").layers().keys() == recipe(load(), "sandbox").layers().keys()
+    )
 
 
 @pytest.mark.parametrize(

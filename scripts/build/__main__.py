@@ -18,7 +18,7 @@ from scripts.build import (
     verify,
 )
 from scripts.build.bake import replacements
-from scripts.build.build import build, build_stage
+from scripts.build.build import build, build_stage, require
 from scripts.build.contexts import replaceable
 from scripts.build.engine import Engine
 from scripts.build.image import built as built_image
@@ -193,6 +193,9 @@ def main(args: argparse.Namespace) -> int:
         built_image(args.profile)  # an engine is of no use without
     for folder in exchange.without_cache(shared):
         say(f"There is no cache in {shown(folder)} yet.")
+    if not args.tree:
+        stage = args.shell if args.shell is not None else args.target
+        require(workspace, args.profile, args.context, stage)
     daemon = engine.ensure()
     if args.builder:
         daemon = exchange.built_by(daemon, args.builder)

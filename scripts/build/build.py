@@ -55,6 +55,24 @@ REST = 3_000_000_000
 OF_BUILDER = "builder "
 
 
+def require(workspace: Workspace, name: str, context: list[str], stage: str | None) -> None:
+    """Raise BadInput for what no engine can build: so that none is started for it.
+
+    That is a `stage` that is not there, a --context that cannot be, and inputs without a pin.
+    """
+    if stage is not None:
+        _require_stage(stage)
+    replaced = bake.replacements(context, contexts.replaceable())
+    recipes.recipe(workspace, name, replaced)
+    _base(workspace, name)
+    contexts.require_pins(workspace.profile(name), replaced)
+
+
+def _require_stage(stage: str) -> None:
+    if stage not in (known := contexts.stages()):
+        raise BadInput(f"docker/Dockerfile has no stage {stage}.{nearest(stage, known)}")
+
+
 def build(
     workspace: Workspace,
     name: str,
@@ -142,8 +160,7 @@ def build_stage(
 
     Raises BadInput for a stage that is not there, and what `build` raises.
     """
-    if stage not in (known := contexts.stages()):
-        raise BadInput(f"docker/Dockerfile has no stage {stage}.{nearest(stage, known)}")
+    _require_stage(stage)
     _require_space(workspace, name, context, engine)
     with prepared(workspace, name, context) as task:
         del task.definition["target"][recipes.CHECK]

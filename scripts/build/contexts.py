@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -186,13 +186,24 @@ def _same_folders(folder: Path) -> Path:
     return folder
 
 
+def require_pins(profile: Profile, replaced: Container[str]) -> None:
+    """Raise BadInput for a source or a model of a profile that is neither pinned nor `replaced`."""
+    wanted = {"sources": profile.source.git, "models": (profile.model,)}
+    for table, names in wanted.items():
+        for name in names if table.removesuffix("s") not in replaced else ():
+            if name not in entries(table):
+                raise BadInput(f"{table}.{name} is not pinned.", hint="Run ./nox -s lock")
+
+
 def inputs(workspace: Workspace, name: str, replaced: Iterable[str]) -> dict[str, Path]:
     """Bring everything that a profile is built from, except what is `replaced`; return folders."""
     profile = workspace.profile(name)
+    replaced = set(replaced)
+    require_pins(profile, replaced)
     contexts = Contexts(name)
     # Where the contexts that are built themselves are handed over.
     made = {"layouts": contexts.folder / "layouts"}
-    wanted = {"debs", "source", "model", "app", "rootfs"} - set(replaced)
+    wanted = {"debs", "source", "model", "app", "rootfs"} - replaced
 
     made["tools"] = contexts.put("tools", {**tools(), UV: Path(find_uv_bin())})
     packages_of = groups(workspace, profile)
@@ -255,8 +266,6 @@ def _git_source(workspace: Workspace, profile: Profile) -> dict[str, Path | str]
     commits = entries("sources")
     for name in profile.source.git:
         source = workspace.sources[name]
-        if name not in commits:
-            raise BadInput(f"sources.{name} is not pinned.", hint="Run ./nox -s lock")
         folder = sources.checkout(name, commits[name]["commit"], source.origins)
         for path, file in _tree(folder).items():
             found[(Path(source.path) / path).as_posix()] = file

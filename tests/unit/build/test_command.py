@@ -5,16 +5,18 @@ Stand-ins take the place of the engine, of buildx and of the registry.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.build import __main__ as command
-from scripts.build import engine, exchange, record, recorded, verify
+from scripts.build import build, contexts, engine, exchange, record, recorded, verify
 from scripts.build.engine import Engine
 from scripts.build.options import parser
 from scripts.build.recipe import Recipe
 from scripts.build.record import BuildRecord, Layer
-from scripts.workspace.errors import CheckFailed, Failure
+from scripts.lock import pins
+from scripts.workspace.errors import BadInput, CheckFailed, Failure
 
 ENGINE = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False)
 BUILDER = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False, builder="away")
@@ -64,6 +66,37 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]
     monkeypatch.setattr(record, "BUILDS", tmp_path)
     monkeypatch.setattr(recorded, "VERIFIED", tmp_path / "verified.toml")
     yield steps
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--target=layuot", "has no stage layuot. Did you mean layout?"),
+        ("--shell=layuot", "has no stage layuot. Did you mean layout?"),
+        ("--context=model=/no/such/folder", "there is no folder /no/such/folder"),
+    ],
+)
+def test_no_engine_is_started_for_what_it_cannot_build(
+    monkeypatch: pytest.MonkeyPatch, argument: str, said: str
+) -> None:
+    monkeypatch.setattr(engine, "ensure", lambda: pytest.fail("it was started"))
+    with pytest.raises(BadInput) as failure:
+        run(argument)
+    assert said in failure.value.message
+
+
+@pytest.mark.parametrize("table", ["sources", "models", "images"])
+def test_no_engine_is_started_for_inputs_without_a_pin(
+    monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    def without(name: str) -> dict[str, Any]:
+        return {} if name == table else pins.entries(name)
+
+    for module in (build, contexts):
+        monkeypatch.setattr(module, "entries", without)
+    monkeypatch.setattr(engine, "ensure", lambda: pytest.fail("it was started"))
+    with pytest.raises(BadInput, match=rf"{table}\..* is not pinned"):
+        run("--profile=runpod")
 
 
 def refuse(_record: BuildRecord) -> None:

@@ -26,6 +26,13 @@ CAUSES = (
         "its authority: SSL_CERT_FILE=/path.",
     ),
     (
+        r"http status client error \(40[134]|valid authentication credentials \(401"
+        r"|returned a 403 forbidden",
+        "The index answers and does not give a package: it wants another login (401, 403), or no "
+        "longer has the file (404). Check the login in UV_DEFAULT_INDEX or uv.toml; of a file that "
+        "is gone: ./nox -s lock -- --upgrade NAME.",
+    ),
+    (
         r"no solution found when resolving",
         "The pins do not go together, or the index lacks one of them. ./nox -s lock makes them "
         "anew.",
@@ -46,7 +53,8 @@ CAUSES = (
     ),
     (
         r"failed to fetch|error sending request|dns error|i/o timeout|connection refused"
-        r"|no such host|network is unreachable|tls handshake timeout",
+        r"|no such host|network is unreachable|tls handshake timeout|due to network timeout"
+        r"|server misbehaving|connection reset",
         "The build does not reach the network: the package index, or the base image's registry. "
         "Check the connection and UV_DEFAULT_INDEX.",
     ),

@@ -16,7 +16,7 @@ from uv import find_uv_bin
 from scripts.build.explain import StepFailed, cause, failure, line
 from scripts.build.progress import Steps
 from scripts.workspace.paths import DOCKER
-from tests.support.servers import REFUSING, dying
+from tests.support.servers import REFUSING, Reply, Request, Respond, dying, serving
 
 # What buildx 0.13 wrote when docker/install-packages failed.
 QUOTE = """\
@@ -92,6 +92,42 @@ def test_uv_that_is_refused_does_not_reach_the_network(tmp_path: Path) -> None:
 def test_uv_that_is_cut_off_does_not_reach_the_network(tmp_path: Path) -> None:
     with dying() as host:
         assert "does not reach the network" in cause(uv(tmp_path, f"http://{host}/simple"))
+
+
+def refusing(status: int, only_files: bool) -> Respond:
+    link = f'<a href="/file/six-1.16.0-py2.py3-none-any.whl#sha256={"0" * 64}">{{}}</a>'
+    page = link.format("six-1.16.0-py2.py3-none-any.whl").encode()
+
+    def respond(request: Request) -> Reply:
+        if only_files and not request.path.startswith("/file/"):
+            return Reply(body=page, headers={"Content-Type": "text/html"})
+        return Reply(status)
+
+    return respond
+
+
+@pytest.mark.parametrize(
+    ("status", "only_files"), [(401, False), (403, False), (401, True), (403, True), (404, True)]
+)
+def test_an_index_that_answers_and_refuses_is_told_from_none(
+    tmp_path: Path, status: int, only_files: bool
+) -> None:
+    with serving(refusing(status, only_files)) as host:
+        said = uv(tmp_path, f"http://{host}/simple")
+    assert str(status) in said
+    assert "The index answers and does not give a package" in cause(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Failed to download distribution due to network timeout. Try increasing UV_HTTP_TIMEOUT",
+        "dial tcp: lookup host on 127.0.0.53:53: server misbehaving",
+        "read tcp 10.0.0.1:5->10.0.0.2:443: read: connection reset by peer",
+    ],
+)
+def test_a_network_that_answers_late_or_breaks_off_is_recognized(said: str) -> None:
+    assert "does not reach the network" in cause(said)
 
 
 @pytest.fixture

@@ -222,7 +222,10 @@ def prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[Ta
 def bake_all(
     task: Task, engine: Engine, console: Console, exchange: Exchange = NOTHING
 ) -> tuple[dict[str, Steps], str]:
-    """Run buildx for each target; return the steps of each, and the last one's digest."""
+    """Run buildx for each target; return the steps of each, and the last one's digest.
+
+    Raises what `buildx.bake` raises; layers that do not go together end with exit code 3.
+    """
     write_atomic(task.file, bake.render(laid_over(task.definition, exchange, engine, task.archive)))
     steps, digest = {}, ""
     for target in bake.order(task.definition):
@@ -238,8 +241,9 @@ def bake_all(
                 kept = keep(task.name, "failed", {target: failed.steps})
                 if log := kept.get(layer_of(target, failed.step)):
                     failed.message += f"\n  All that it said: {shown(BUILDS / task.name / log)}"
-            if target == recipes.CHECK and failed.step.name.startswith("[check "):
-                raise CheckFailed(failed.message, hint=failed.hint) from None
+            if target in (recipes.CHECK, recipes.IMAGE) and failed.step.name.startswith("[check "):
+                # It stays a failed step: --shell opens in the state before it.
+                failed.code = CheckFailed.code
             raise
     return steps, digest
 

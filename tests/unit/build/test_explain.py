@@ -11,8 +11,12 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from rich.console import Console
 from uv import find_uv_bin
 
+from scripts.build import build, buildx
+from scripts.build.build import Task
+from scripts.build.engine import Engine
 from scripts.build.explain import StepFailed, cause, failure, line
 from scripts.build.progress import Steps
 from scripts.workspace.paths import DOCKER
@@ -30,8 +34,10 @@ ERROR: failed to solve: process "/bin/sh -c /tools/install-packages /clip" did n
 """
 
 
-def failed(error: str, *said: str) -> Steps:
-    name = "[tokenizer 1/2] RUN --mount=type=bind,from=tools,target=/tools     install /clip"
+NAME = "[tokenizer 1/2] RUN --mount=type=bind,from=tools,target=/tools     install /clip"
+
+
+def failed(error: str, *said: str, name: str = NAME) -> Steps:
     steps = Steps()
     vertex: dict[str, Any] = {"digest": "sha256:1", "name": name, "error": error}
     steps.feed({"vertexes": [vertex]})
@@ -56,6 +62,34 @@ def test_a_failed_step_is_told_without_its_mounts_and_with_its_line() -> None:
     )
     assert "not enough memory" in told.hint
     assert (told.line, told.step.stage) == (80, "tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("target", "stage", "code"),
+    [
+        ("check", "check", 3),
+        ("image", "check", 3),
+        ("image", "tokenizer", 1),
+        ("source", "check", 1),
+    ],
+)
+def test_layers_that_do_not_go_together_are_a_check_that_says_no_however_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str, stage: str, code: int
+) -> None:
+    """--target check builds that stage as the image; a web UI's Dockerfile may have one, too."""
+
+    def fail(*_given: object) -> None:
+        steps = failed("exit code: 1", name=f"[{stage} 1/1] RUN python3 /check-layers.py /layers")
+        raise failure(target, steps, None)
+
+    monkeypatch.setattr(buildx, "bake", fail)
+    monkeypatch.setattr(build, "keep", lambda *_given: {})
+    task = Task("sandbox", {}, {}, {}, {}, {"target": {target: {}}}, tmp_path / "bake.json")
+    monkeypatch.setattr(build, "laid_over", lambda definition, *_given: definition)
+    engine = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False)
+    with pytest.raises(StepFailed) as refused:
+        build.bake_all(task, engine, Console(quiet=True))
+    assert refused.value.code == code
 
 
 def test_a_build_that_fails_outside_of_a_step_is_told_by_what_buildx_says() -> None:

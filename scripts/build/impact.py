@@ -13,8 +13,8 @@ from scripts.build.recipe import FORM, IMAGE, Part, Recipe, is_means
 # How many reasons a person is shown of a layer.
 SHOWN = 4
 # no: its steps are cached. again: they run again on the same packages or files, but in another way.
-# new: on others.
-Change = Literal["no", "again", "new"]
+# new: on others. goes: the image no longer has it.
+Change = Literal["no", "again", "new", "goes"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,14 @@ def effects(
     measured: Measured | None = None,
     first: Collection[str] = (),
 ) -> list[Effect]:
-    """Return what becomes of each layer of `after`, from the bottom up.
+    """Return what becomes of each layer of `after`, from the bottom up, then what goes.
 
     How large a new layer will be is told from `measured`; one that it lacks is taken to be as large
     as what is downloaded for it. Of the reasons, those come `first` that are due to these packages.
     """
     found = [_effect(name, before, after, measured) for name in after.layers()]
+    gone = [name for name in before.layers() if name not in after.layers()]
+    found += [Effect(name, "goes", 0, ("the image no longer has it",)) for name in gone]
     return [replace(each, reasons=_in_front(each.reasons, first)) for each in found]
 
 
@@ -141,7 +143,7 @@ def show(found: Sequence[Effect], console: Console) -> None:
     for title in ("layer", "", "MB", "why"):
         table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
     for effect in found:
-        words = {"no": "cached", "again": "runs again", "new": "new"}
+        words = {"no": "cached", "again": "runs again", "new": "new", "goes": "goes"}
         size = f"{effect.size / 1e6:,.2f}" if effect.size is not None else "unknown"
         table.add_row(
             effect.layer,
@@ -152,12 +154,13 @@ def show(found: Sequence[Effect], console: Console) -> None:
         )
     console.print(table)
     new = [effect for effect in found if effect.change == "new"]
+    gone = [effect for effect in found if effect.change == "goes"]
     total = sum(effect.size or 0 for effect in new)
     rest = [effect.layer for effect in new if effect.size is None]
     unknown = f", and {', '.join(rest)}, whose size is not known" if rest else ""
     console.print(
-        f"{len(new)} of {len(found)} layers are new: about {total / 1e6:,.2f} MB to push, and for "
-        f"each worker to pull{unknown}.",
+        f"{len(new)} of {len(found) - len(gone)} layers are new: about {total / 1e6:,.2f} MB to "
+        f"push, and for each worker to pull{unknown}.",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,6 +1,7 @@
 """What a change makes a build do again, told from recipes."""
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,6 +188,14 @@ def test_a_layer_that_was_not_there_is_new() -> None:
     other = before.model_copy(update={"takes": takes})
     old = SANDBOX.model_copy(update={"stages": {**SANDBOX.stages, IMAGE: other}})
     assert changes(SANDBOX, old) == {"py-moving": "new"}
+    # And the other way round it goes, which costs nothing.
+    *kept, gone = effects(SANDBOX, old)
+    assert {each.change for each in kept} == {"no"}
+    assert (gone.layer, gone.change, gone.size) == ("py-moving", "goes", 0)
+    out = io.StringIO()
+    show([*kept, gone], Console(file=out, width=200))
+    assert re.search(r"^py-moving +goes ", out.getvalue(), re.MULTILINE)
+    assert "0 of 13 layers are new" in out.getvalue()
 
 
 def test_a_replaced_stage_is_what_it_is_replaced_by(tmp_path: Path) -> None:

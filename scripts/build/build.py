@@ -201,6 +201,7 @@ def prepared(workspace: Workspace, name: str, context: list[str]) -> Iterator[Ta
     profile = workspace.profile(name)
     replaced = bake.replacements(context, contexts.replaceable())
     with exclusive(BUILDS / f"{name}.lock", f"a build of {name}"), buildx.secrets() as secrets:
+        contexts.forget_replaced(name)
         folders = contexts.inputs(workspace, name, replaced)
         given = {
             key: value

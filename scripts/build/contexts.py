@@ -113,6 +113,14 @@ def app(workspace: Workspace, name: str) -> dict[str, Path | str]:
 PLACES = {"model": "models", "source": "srv/webui", "app": "app"}
 
 
+REPLACED = "replaced"
+
+
+def forget_replaced(profile: str) -> None:
+    """Remove what --context gave to the last build: its links keep the files that are deleted."""
+    shutil.rmtree(BUILDS / profile / REPLACED, ignore_errors=True)
+
+
 def replacing(profile: str, name: str, folder: Path) -> Path:
     """Return a context from a folder that `--context` names, in the place of ours.
 
@@ -120,7 +128,7 @@ def replacing(profile: str, name: str, folder: Path) -> Path:
     copied, where that can be. A checkout's .git is no part of its files, and the address of a
     remote may hold a token.
     """
-    made = BUILDS / profile / "replaced" / name
+    made = BUILDS / profile / REPLACED / name
     shutil.rmtree(made, ignore_errors=True)
     place = made / PLACES.get(name, ".")
     shutil.copytree(

@@ -1,12 +1,13 @@
 """Contexts are the same on every machine, and their times follow from their content."""
 
 import os
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+from scripts.build import build, buildx, dockerfile
 from scripts.build import contexts as module
-from scripts.build import dockerfile
 from scripts.build.contexts import Contexts, require_stages
 from scripts.workspace.errors import BadInput
 from scripts.workspace.files import EPOCH
@@ -79,6 +80,21 @@ def test_two_profiles_replace_a_context_side_by_side(contexts: Contexts, tmp_pat
     other = module.replacing("runpod", "debs", tmp_path / "for-runpod")
     assert (one / "sandbox").exists()
     assert (other / "runpod").exists()
+
+
+def test_what_an_earlier_build_was_given_is_kept_for_no_later_one(
+    contexts: Contexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "model.safetensors").touch()
+    given = module.replacing("sandbox", "model", tmp_path / "given")
+    other = module.replacing("runpod", "model", tmp_path / "given")
+    monkeypatch.setattr(build, "BUILDS", tmp_path)
+    monkeypatch.setattr(buildx, "SECRETS", tmp_path / "secrets")
+    monkeypatch.setattr(module, "inputs", lambda *_given: defaultdict(lambda: tmp_path))
+    with build.prepared(load(), "sandbox", []):
+        assert not given.exists()
+    assert other.exists()
 
 
 @pytest.mark.parametrize(("context", "place"), module.PLACES.items())

@@ -5,13 +5,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scripts.build.engine import EMBEDDED, unavailable
 from scripts.workspace.errors import Failure
 from scripts.workspace.files import exclusive
 from scripts.workspace.paths import ROOT, WORKSPACE, shown
+
+# How long a build may take to end after Ctrl-C: it waits 30 s for buildx.
+ENDING_S = 45
 
 
 @contextmanager
@@ -49,8 +52,13 @@ def run(folder: Path, module: str, *arguments: str) -> None:
     )
     try:
         code = process.wait()
+    except KeyboardInterrupt:
+        # The terminal told it, too, and Popen gives it a quarter of a second. It needs more to end
+        # what it began, and a SIGTERM would break into that.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ENDING_S)
+        raise
     finally:
-        # After Ctrl-C it ends by itself; told to end, we tell it.
         if process.poll() is None:
             process.terminate()
             process.wait()

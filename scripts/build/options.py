@@ -15,7 +15,8 @@ def parser() -> Parser:
         default=[],
         metavar="NAME=PATH|IMAGE",
         help="put a folder or an image in the place of an input: base, source, model, app, debs, "
-        "or a layer such as py-torch; may be given several times",
+        "or a layer such as py-torch, which has its files below PATH/layer; an image has them in "
+        "srv/webui, models, app or layer; may be given several times (docs/building.md)",
     )
     made.add_argument(
         "--cache-to",

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from scripts.build import bake
-from scripts.build.contexts import replaceable
+from scripts.build.contexts import PLACES, replaceable
+from scripts.build.options import parser
 from scripts.workspace.errors import BadInput
 from scripts.workspace.model import load
+from scripts.workspace.paths import ROOT
 
 FOLDERS = {
     name: Path("/made") / name
@@ -119,3 +121,17 @@ def test_an_image_without_a_digest_may_be_another_one_each_time() -> None:
         "model": "/a/folder",
     }
     assert bake.floating(given) == ["base", "app"]
+
+
+def test_what_a_replaced_input_must_hold_is_told() -> None:
+    text = (ROOT / "docs" / "building.md").read_text()
+    told = " ".join(parser().format_help().split())
+    for name, place in PLACES.items():
+        assert place in told
+        assert f"| `{name}` " in text
+        assert f"`/{place}`" in text
+    assert "PATH/layer" in told
+    rows = text.partition("## Other inputs")[2].partition("\n## ")[0]
+    assert {name for name in replaceable() - set(load().layers) if f"`{name}`" not in rows} <= {
+        "py-worker"
+    }

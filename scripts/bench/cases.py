@@ -30,13 +30,18 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
         shape = {name: value for name, value in described if name not in ("record", "key")}
         if key in ends and "outside_share" in ends[key]:
             shape["outside_share"] = ends[key]["outside_share"]
+        ended = {
+            r["backend"]: r for r in records if r["record"] == "case_end" and r["shape"] == key
+        }
         made = {
-            _backend(case): _case(suite, case, shape, rounds, ends.get(key))
+            _backend(case): _case(
+                suite, case, shape, rounds, ends.get(key), ended.get(_backend(case))
+            )
             for case in cases
             if case["shape"] == key
         }
         measured.cases += made.values()
-        samples = {case.id: case.samples_ns for case in made.values() if case.samples_ns}
+        samples = {case.id: case.samples_ns for case in made.values() if case.status == "ok"}
         again = made.get(reference + AGAIN)
         if reference in made:
             with_samples = again.id if again is not None and again.id in samples else None
@@ -53,7 +58,7 @@ def shape_of(record: RawRecord) -> str | None:
     """The key of the shape that a record belongs to; None for one that is of the whole run."""
     if record["record"] == "shape":
         return str(record["key"])
-    if record["record"] in ("case", "image", "round", "shape_end"):
+    if record["record"] in ("case", "case_end", "image", "round", "shape_end"):
         return str(record["shape"])
     return None
 
@@ -68,14 +73,20 @@ def _case(
     shape: RawRecord,
     rounds: Sequence[RawRecord],
     end: RawRecord | None,
+    ended: RawRecord | None,
 ) -> Case:
-    """One case of the schema from its record and the rounds of its shape."""
+    """One case of the schema from its record and the rounds of its shape.
+
+    `end` is the record of the shape's end, `ended` that of its own before it.
+    """
     backend = _backend(case)
     mine = [r for r in rounds if backend in r["samples_ns"]]
     kept = [r for r in mine if not r.get("discarded")]
     samples = [r["samples_ns"][backend] for r in kept]
     status, reason = case["status"], case["reason"]
-    if status == "ok" and not samples:
+    if status == "ok" and ended is not None:
+        status, reason = ended["status"], f"after {len(samples)} rounds: {ended['reason']}"
+    elif status == "ok" and not samples:
         status, reason = "discarded", untimed(mine)
     elif status == "ok":
         cut = f"noisy: the run ended after {len(samples)} rounds"

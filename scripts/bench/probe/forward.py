@@ -23,6 +23,7 @@ from .attn_plan import Choice, Device
 from .backends import Backend
 from .records import Emitter, progress
 from .rounds import AGAIN
+from .samples import Failed, Sample
 from .schedule import Schedule
 from .workloads import SuiteName, Workload, backends, budget_s, budget_shares, chosen
 
@@ -144,7 +145,8 @@ class _WorkloadRun:
             for each in filter(None, (name, again)):
                 self.emitter.emit("case", {**self._case(each), **case})
                 if case["status"] == "ok":
-                    admitted[each] = self._timed(name, network, case["launches"]).sample
+                    timed = self._timed(name, network, case["launches"])
+                    admitted[each] = partial(self._sample, timed)
         if admitted:
             least, pace = self.settings.least_rounds, self.settings.pace
             plan = Schedule(self.settings.seed, least, due, latest, pace)
@@ -156,6 +158,21 @@ class _WorkloadRun:
         call = partial(network.run, self.backends[name])
         around = partial(forced.around, name)
         return timing.Timed(call, self.device, launches=launches, around=around)
+
+    def _sample(self, timed: timing.Timed) -> Sample | Failed:
+        """One sample, or why there is none: that ends its case, and not the run."""
+        try:
+            return timed.sample()
+        except Exception as error:
+            failed = Failed(*parity.explain(error))
+        # After the exception is gone: its frames held what the pass had allocated.
+        self._free()
+        return failed
+
+    def _free(self) -> None:
+        """Give back what a pass that ran out of memory left in torch's pool."""
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
 
     def _prepare(self, survey_by: float) -> "tuple[Network, Survey]":
         # Here, not above: without diffusers there are still the cases, and why they are missing.
@@ -212,8 +229,8 @@ class _WorkloadRun:
         except Exception as error:
             status, reason = parity.explain(error)
             case = {"status": status, "reason": reason}
-        if self.device == "cuda" and case["status"] == "oom":
-            torch.cuda.empty_cache()
+        if case["status"] == "oom":
+            self._free()
         if case["reason"] is not None:
             progress(f"  {name}: {case['status']}: {case['reason'][:90]}")
         return case

@@ -15,6 +15,13 @@ class Sample(NamedTuple):
     issue_bound: bool | None = None
 
 
+class Failed(NamedTuple):
+    """What came instead of a sample: the status that its case ends with, and why."""
+
+    status: str
+    reason: str
+
+
 def round_record(
     order: Sequence[str],
     taken: Mapping[str, Sample],

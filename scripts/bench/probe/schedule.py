@@ -4,15 +4,16 @@ Without torch: how a case is timed is the caller's.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import nvml, rounds
 from .paced import Pace
-from .samples import Sample, round_record
+from .records import progress
+from .samples import Failed, Sample, round_record
 
-Take = Callable[[], Sample]
+Take = Callable[[], Sample | Failed]
 Emit = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -44,26 +45,24 @@ def run(
     """Time every case once per round in an order drawn anew, and emit each round when it is done.
 
     `key` is what the records call the set of cases. The first round is run whatever the time. A
-    round in which `watch` saw the GPU slowed down does not count.
+    round in which `watch` saw the GPU slowed down does not count. A case that fails is in no later
+    round; the others go on.
     """
     pace, least = schedule.pace, schedule.least_rounds
+    left = dict(cases)
     samples: dict[str, list[int]] = {name: [] for name in cases}
     begun = time.monotonic()
     inside = spent = 0.0
     done = kept = 0
-    while pace is None or pace.allows("round"):
+    while left and (pace is None or pace.allows("round")):
         started = time.monotonic()
-        before = None if watch is None else watch.read()
-        order = rounds.order(list(cases), schedule.seed, key, done)
-        taken: dict[str, Sample] = {}
-        clocks: dict[str, int | None] = {}
-        for name in order:
-            taken[name], clocks[name] = nvml.clocked(watch, cases[name])
-            inside += taken[name].device_ns / 1e9
-        seen = {} if watch is None or before is None else nvml.between(before, watch.read())
+        order = rounds.order(list(left), schedule.seed, key, done)
+        taken, clocks, seen = _round(order, left, key, emit, watch)
+        samples = {name: samples[name] for name in left}
+        inside += sum(each.device_ns for each in taken.values()) / 1e9
         why = nvml.slowdown(seen)
         done += 1
-        if why is None:
+        if why is None and taken:
             kept += 1
             for name, each in taken.items():
                 samples[name].append(each.device_ns)
@@ -80,6 +79,29 @@ def run(
     reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths}
     end = {"shape": key, "rounds": kept, "reasons": reasons, "outside_share": outside}
     emit("shape_end", end)
+
+
+def _round(
+    order: Sequence[str], left: dict[str, Take], key: str, emit: Emit, watch: nvml.Watch | None
+) -> tuple[dict[str, Sample], dict[str, int | None], dict[str, int]]:
+    """Every case once; the SM clock meanwhile; and what the driver counted in the round.
+
+    One that fails is taken out of `left`, and its end is emitted.
+    """
+    before = None if watch is None else watch.read()
+    taken: dict[str, Sample] = {}
+    clocks: dict[str, int | None] = {}
+    for name in order:
+        found, clock = nvml.clocked(watch, left[name])
+        if isinstance(found, Failed):
+            progress(f"  {name}: {found.status}: {found.reason[:90]}")
+            ended = {"backend": name, "status": found.status, "reason": found.reason}
+            emit("case_end", {"shape": key, **ended})
+            del left[name]
+        else:
+            taken[name], clocks[name] = found, clock
+    seen = {} if watch is None or before is None else nvml.between(before, watch.read())
+    return taken, clocks, seen
 
 
 def _is_over(begun: float, done: int, kept: int, schedule: Schedule) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from scripts.bench import networks, packages, schema, table
+from scripts.bench import cases, networks, packages, schema, table
 from scripts.lock.lockfile import Lockfile
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.model import load
@@ -114,6 +114,24 @@ def test_a_killed_run_keeps_its_rounds_and_says_how_many() -> None:
     assert all("ended after 7 rounds" in (each.reason or "") for each in measured.cases)
     measured = networks.evaluate("unet", records[:5], seed=1)
     assert {each.status for each in measured.cases} == {"discarded"}
+
+
+def test_out_of_memory_in_a_round_ends_that_case_only() -> None:
+    late = {**ROUNDS[9], "order": ["sdp", "sdp@again"]}
+    late["samples_ns"] = {k: v for k, v in late["samples_ns"].items() if k != "naive"}
+    oom = {
+        **{"record": "case_end", "shape": KEY, "backend": "naive"},
+        **{"status": "oom", "reason": "OutOfMemoryError: CUDA out of memory."},
+    }
+    records = [HEADER, SHAPE, *(case(name) for name in UNET), *ROUNDS[:9], oom, late, END]
+    measured = networks.evaluate("unet", records, seed=1)
+    by_name = {each.id.rsplit("/", 1)[-1]: each for each in measured.cases}
+    ended = by_name["naive"]
+    assert (ended.status, len(ended.samples_ns)) == ("oom", 9)
+    assert ended.reason == "after 9 rounds: OutOfMemoryError: CUDA out of memory."
+    assert len(by_name["sdp"].samples_ns) == 10
+    assert {each.b.rsplit("/", 1)[-1] for each in measured.compare} == {"sdp@again"}
+    assert cases.shape_of(oom) == KEY
 
 
 def test_two_types_of_one_size_stay_apart() -> None:

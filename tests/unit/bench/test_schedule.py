@@ -8,7 +8,7 @@ import pytest
 
 from scripts.bench.probe import schedule
 from scripts.bench.probe.nvml import Reading, Watch
-from scripts.bench.probe.samples import Sample
+from scripts.bench.probe.samples import Failed, Sample
 from scripts.bench.probe.schedule import Schedule
 
 SECOND = 10**9
@@ -142,3 +142,42 @@ def test_noise_is_followed_until_it_is_due(clock: Clock) -> None:
     assert clock.now <= 150
     assert counts["V1"] >= 6
     assert str(records[-1][1]["reasons"]["V1"]).startswith("noisy: ratio known to")
+
+
+def test_a_case_that_fails_ends_and_the_others_go_on(clock: Clock) -> None:
+    """V1 runs out of memory in the third round."""
+    left = [2.0, 2.0]
+
+    def v1() -> Sample | Failed:
+        if not left:
+            return Failed("oom", "out of memory")
+        return clock.take(left.pop())
+
+    records: list[dict[str, Any]] = []
+
+    def emit(record: str, fields: Mapping[str, Any]) -> None:
+        records.append({"record": record, **fields})
+
+    cases: dict[str, schedule.Take] = dict.fromkeys(THREE, partial(clock.take, 1.0))
+    cases["V1"] = v1
+    schedule.run(cases, "sdp", "n64", Schedule(1, 6, due=1000, latest=1000), emit)
+    (ended,) = [each for each in records if each["record"] == "case_end"]
+    assert ended == {
+        **{"record": "case_end", "shape": "n64", "backend": "V1"},
+        **{"status": "oom", "reason": "out of memory"},
+    }
+    rounds = [each for each in records if each["record"] == "round"]
+    assert ["V1" in each["order"] for each in rounds] == [True, True, *[False] * 4]
+    assert records[-1]["reasons"] == {"sdp": None, "sdp@again": None}
+
+
+def test_where_every_case_fails_the_shape_ends(clock: Clock) -> None:
+    records: list[str] = []
+    schedule.run(
+        {"sdp": lambda: Failed("oom", "out of memory")},
+        "sdp",
+        "n64",
+        Schedule(1, 6, due=1000, latest=1000),
+        lambda record, _: records.append(record),
+    )
+    assert records == ["case_end", "round", "shape_end"]

@@ -122,16 +122,30 @@ def main(args: argparse.Namespace) -> int:
     if measured := [
         name for name in chosen if name != REPLAY and name != REBUILD and name != VERDICTS
     ]:
-        _use(_measure(args, workspace, measured, exports), args, plan)
+        _use(*_measure(args, workspace, measured, exports), args, plan)
     return 0
 
 
-def _use(result: schema.Run, args: argparse.Namespace, plan: Plan | None) -> None:
-    """Record what was measured, or hold it against the baseline, if that was asked for."""
-    if args.record:
-        tracking.keep(result)
-    if plan is not None:
-        tracking.judge(plan, result, args.seed, _in_turns(args))
+def _use(
+    result: schema.Run, wrong: Sequence[str], args: argparse.Namespace, plan: Plan | None
+) -> None:
+    """Record what was measured, or hold it against the baseline, if that was asked for.
+
+    Raises CheckFailed in any case for backends that are `wrong`: the others' samples are as good
+    as ever, so they are used first.
+    """
+    try:
+        if args.record:
+            tracking.keep(result)
+        if plan is not None:
+            tracking.judge(plan, result, args.seed, _in_turns(args))
+    except Failure as failure:
+        if not wrong:
+            raise
+        say(f"bench: {failure.message}")
+    if wrong:
+        lines = "\n".join(f"  {line}" for line in wrong)
+        raise CheckFailed(f"these cases were not timed:\n{lines}")
 
 
 def _refuse(args: argparse.Namespace, chosen: str, names: Sequence[str]) -> None:
@@ -202,8 +216,8 @@ def _continue(args: argparse.Namespace) -> None:
     own, _ = usual.parse_known_args(before.head.argv)
     say(f"bench: going on with run {before.head.run_id}, begun {before.head.utc}")
     plan = _plan(own) if own.gate else None
-    result = _measure(own, load(), before.head.suites, formats.wanted(own.export), before)
-    _use(result, own, plan)
+    found = _measure(own, load(), before.head.suites, formats.wanted(own.export), before)
+    _use(*found, own, plan)
 
 
 def _measure(
@@ -212,13 +226,14 @@ def _measure(
     suites: Sequence[MeasuredSuite],
     exports: Sequence[formats.Export],
     before: journal.Unfinished | None = None,
-) -> schema.Run:
+) -> tuple[schema.Run, list[str]]:
     """Measure in the image or in the host, write the result, print and return it.
 
-    It goes on from `before`, a run that was killed.
+    With it come the cases of backends that are wrong, a line each. It goes on from `before`, a run
+    that was killed.
 
-    Raises BadInput for an image of other inputs where it would be recorded, CheckFailed where a
-    backend is wrong, Failure where nothing could be measured.
+    Raises BadInput for an image of other inputs where it would be recorded, Failure where nothing
+    could be measured.
     """
     python = host.interpreter(args.python) if args.where == "host" else None
     # Before packages are installed for what may not be there.
@@ -264,12 +279,9 @@ def _measure(
                 _keep(result, args.json, exports)
             written.end(whole=whole)
     wrong = [line for each in measured.values() for line in each.disagreements]
-    if wrong:
-        lines = "\n".join(f"  {line}" for line in wrong)
-        raise CheckFailed(f"these cases were not timed:\n{lines}")
-    if result is None or not any(case.status == "ok" for case in result.cases):
+    if result is None or not (wrong or any(case.status == "ok" for case in result.cases)):
         raise Failure("nothing could be measured.", hint="The reasons are above.")
-    return result
+    return result, wrong
 
 
 def _journal(

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from scripts.bench import __main__ as bench
-from scripts.bench import host, probing
+from scripts.bench import host, journal, probing, schema
 from scripts.bench.options import parser
 from scripts.bench.probe.attn_plan import Choice
 from scripts.bench.replay import run as replay
-from scripts.bench.suite import Settings
-from scripts.workspace.errors import BadInput, Failure
+from scripts.bench.suite import Settings, Sink
+from scripts.bench.tracking import run as tracking
+from scripts.workspace.errors import BadInput, CheckFailed, Failure, Inconclusive
 from scripts.workspace.model import Workspace, parse
 from scripts.workspace.paths import ROOT
+from tests.unit.bench.test_network_suites import END, HEADER, ROUNDS, SHAPE, UNET, case
 
 
 class Needed(Exception):
@@ -139,3 +142,46 @@ def test_in_the_host_the_suites_that_run_there_are_measured_without_an_image(
     assert probe == Path("/some/python")
     assert settings.choice == Choice("full", dtypes=("float32",))
     assert not settings.exact
+
+
+@pytest.fixture
+def disagreeing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Suite unet in the host times three cases, and a fourth does not agree with float64."""
+    wrong = case("V1", status="discarded", reason="disagrees with float64", disagrees=True)
+
+    def measure(_probe: object, _settings: Settings, into: Sink) -> None:
+        for record in [HEADER, SHAPE, *(case(name) for name in UNET), wrong, *ROUNDS, END]:
+            into.append(record)
+
+    monkeypatch.setattr(host, "interpreter", lambda given: Path(given))
+    monkeypatch.setattr(probing, "in_host", lambda python: python)
+    monkeypatch.setattr(bench, "BENCH", tmp_path)
+    monkeypatch.setattr(journal, "BENCH", tmp_path)
+    monkeypatch.setitem(bench.IN_HOST, "unet", measure)
+
+
+@pytest.mark.usefixtures("disagreeing")
+def test_a_case_that_disagrees_fails_the_run_after_the_others_are_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[schema.Run] = []
+    monkeypatch.setattr(tracking, "keep", kept.append)
+    with pytest.raises(CheckFailed, match="V1: disagrees with float64"):
+        run("--in", "host", "--python", "/some/python", "--suite", "unet", "--record")
+    (only,) = kept
+    assert [each.status for each in only.cases] == ["ok", "ok", "ok", "discarded"]
+
+
+@pytest.mark.usefixtures("disagreeing")
+def test_a_case_that_disagrees_fails_the_run_whatever_the_gate_finds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def judge(*_: object) -> None:
+        raise Inconclusive("nobody knows")
+
+    plan = SimpleNamespace(baselines={"unet": None}, where="host")
+    monkeypatch.setattr(tracking, "plan", lambda *_: plan)
+    monkeypatch.setattr(tracking, "judge", judge)
+    with pytest.raises(CheckFailed, match="V1: disagrees with float64"):
+        run("--in", "host", "--python", "/some/python", "--suite", "unet", "--gate")
+    assert "bench: nobody knows" in capsys.readouterr().err

@@ -225,7 +225,7 @@ def test_what_was_just_measured_is_recorded_and_what_is_faster_replaces_it(
         timed_run(day, {SDP: 10 - 2 * day, V1: 30}, host=_this_host()) for day in (0, 1)
     )
     measured = iter([before, after])
-    monkeypatch.setattr(bench, "_measure", lambda *_: next(measured))
+    monkeypatch.setattr(bench, "_measure", lambda *_: (next(measured), []))
     monkeypatch.setattr(machine, "_gpu", lambda: None)
     assert bench_here("--suite", "attn", "--record") == 0
     (device,) = store.devices(here)

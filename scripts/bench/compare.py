@@ -96,6 +96,8 @@ def differing(before: Run, after: Run) -> Iterator[str]:
     for kind in ("sw", "flags"):
         old, new = (getattr(run, kind).model_dump() for run in (before, after))
         for name in old:
+            if kind == "flags" and None in (old[name], new[name]):
+                continue  # that run did not tell
             if old[name] != new[name]:
                 yield f"{name} {old[name]} -> {new[name]}"
     if before.lock_sha256 != after.lock_sha256:

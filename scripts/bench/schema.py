@@ -73,12 +73,17 @@ class Software(Record):
 
 
 class Flags(Record):
-    """Switches of torch, and the variables that change what it does."""
+    """Switches of torch, and the variables that change what it does.
+
+    `tf32` is of products of matrices, `cudnn_tf32` of convolutions; the latter is None in results
+    of before it was asked.
+    """
 
     tf32: bool
     cudnn_benchmark: bool
     deterministic: bool
     env: dict[str, str]
+    cudnn_tf32: bool | None = None
 
 
 class Difference(Record):

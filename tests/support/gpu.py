@@ -93,6 +93,10 @@ def fake_torch(gpu: FakeGpu) -> Any:
     # Classes of its own: scipy asks whether what it is given is torch's.
     made.Tensor, made.device = type("Tensor", (), {}), type("device", (), {})
     made.float16, made.float32 = SimpleNamespace(itemsize=2), SimpleNamespace(itemsize=4)
+    made.backends = SimpleNamespace(
+        cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False)),
+        cudnn=SimpleNamespace(allow_tf32=True, benchmark=False),
+    )
     made.cuda = SimpleNamespace(
         Event=gpu.event,
         OutOfMemoryError=MemoryError,

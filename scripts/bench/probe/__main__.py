@@ -102,9 +102,10 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
     # So that NVML's and nvidia-smi's first GPU is torch's.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.
-    from . import attn, attn_job, device, forward
+    from . import attn, attn_job, device, forward, tf32
     from .paced import Pace
 
+    tf32.as_web_ui()
     if args.command == "header":
         emitter.emit("header", device.header())
         return 0

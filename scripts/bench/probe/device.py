@@ -101,6 +101,7 @@ def flags() -> dict[str, Any]:
     }
     return {
         "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        "cudnn_tf32": bool(torch.backends.cudnn.allow_tf32),
         "cudnn_benchmark": bool(torch.backends.cudnn.benchmark),
         "deterministic": bool(torch.are_deterministic_algorithms_enabled()),
         "env": dict(sorted(kept.items())),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import attn_backends, forced, kernels, memory, nvml, parity, schedule, timing, watching
+from . import attn_backends, forced, kernels, memory, nvml, parity, schedule, tf32, timing, watching
 from . import device as machine
 from .attn_job import Settings
 from .attn_plan import Choice, Device
@@ -185,7 +185,8 @@ class _WorkloadRun:
             raise ImportError(f"{type(error).__name__}: {error}") from error
 
         network = Network(self.workload, self.device, self.settings.seed)
-        return network, survey(network, self.backends, survey_by)
+        with tf32.off(self.device):
+            return network, survey(network, self.backends, survey_by)
 
     def _give_up(self, status: str, reason: str) -> None:
         """Emit a case with the reason for every backend: not even the network could be had."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import tf32
 from .shapes import Shape
 
 Call = Callable[[], Any]
@@ -71,18 +72,19 @@ def synchronize(device: str) -> None:
 
 
 def check(call: Call, expected: Tensor, device: str, repeats: int = REPEATS) -> Parity:
-    """Run `call` `repeats` times and hold it against `expected` (float64)."""
+    """Run `call` `repeats` times without TF32, and hold it against `expected` (float64)."""
     times, first, bitwise = [], None, True
-    for _ in range(repeats):
-        synchronize(device)
-        start = time.perf_counter_ns()
-        out = call()
-        synchronize(device)
-        times.append(time.perf_counter_ns() - start)
-        if first is None:
-            first = out
-        else:
-            bitwise = bitwise and torch.equal(first, out)
+    with tf32.off(device):
+        for _ in range(repeats):
+            synchronize(device)
+            start = time.perf_counter_ns()
+            out = call()
+            synchronize(device)
+            times.append(time.perf_counter_ns() - start)
+            if first is None:
+                first = out
+            else:
+                bitwise = bitwise and torch.equal(first, out)
     assert first is not None
     finite = bool(torch.isfinite(first).all())
     difference = first.double() - expected

@@ -186,6 +186,15 @@ def test_what_else_differs_is_listed() -> None:
     assert "The runs differ in: torch 2.1.2 -> 2.8.0, lockfiles." in shown(before, after)
 
 
+def test_a_switch_that_one_run_did_not_tell_is_no_difference() -> None:
+    before = run_of((case("sdp"),))
+    flags = before.flags.model_copy(update={"cudnn_tf32": True})
+    assert compared(before, before.model_copy(update={"flags": flags})).differences == ()
+    off = before.model_copy(update={"flags": flags.model_copy(update={"cudnn_tf32": False})})
+    after = before.model_copy(update={"flags": flags})
+    assert compared(off, after).differences == ("cudnn_tf32 False -> True",)
+
+
 def test_runs_without_a_common_case_are_refused() -> None:
     with pytest.raises(BadInput, match="no case in common"):
         compared(run_of((case("sdp"),)), run_of((case("V1"),)))

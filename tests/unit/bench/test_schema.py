@@ -53,6 +53,11 @@ def test_the_file_has_the_fields_of_schema_v1_and_ends_with_its_digest() -> None
     ]
 
 
+def test_a_result_of_before_convolutions_told_their_tf32_is_read() -> None:
+    flags = {key: value for key, value in json.loads(WHOLE)["flags"].items() if key != "cudnn_tf32"}
+    assert schema.loads(sealed(flags=flags), "run.json").flags.cudnn_tf32 is None
+
+
 def test_a_run_in_the_host_has_neither_lock_nor_image() -> None:
     run = run_of().model_copy(update={"ran_in": "host", "lock_sha256": None, "image_digest": None})
     assert schema.loads(schema.dumps(run), "run.json") == run

@@ -30,7 +30,7 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
     """Measure every shape; `started` is the time.monotonic() at which the budget began."""
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
     choice = settings.choice
-    watch, notes = watching.begin("attn", device)
+    watch, notes = watching.begin("attn", device, beside=settings.processes - 1)
     head = machine.header()
     whole = jobs(choice, device)
     shared = zip(whole, budget_shares(whole, device), strict=True)
@@ -42,7 +42,7 @@ def run(settings: Settings, emitter: Emitter, started: float) -> None:
         {**head, "suite": "attn", "device": device, "seed": settings.seed, "notes": notes},
     )
     if device == "cpu":
-        memory.limit_to_free(processes=2 if settings.pace else 1)
+        memory.limit_to_free(processes=settings.processes)
     with torch.inference_mode():
         gpu = head["gpu"]["name"] if head["gpu"] else None
         dtypes = dict.fromkeys(job.dtype for job in plan)

@@ -40,6 +40,11 @@ class Settings:
     """Shapes that were measured before, as SHAPE/TYPE."""
     pace: Pace | None = None
 
+    @property
+    def processes(self) -> int:
+        """Probes that are there at a time: one that is paced takes turns with another."""
+        return 2 if self.pace else 1
+
 
 @dataclass(frozen=True)
 class Place:

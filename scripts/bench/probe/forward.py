@@ -64,7 +64,7 @@ def compared(suite: SuiteName, choice: Choice, device: Device) -> Mapping[str, B
 def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) -> None:
     """Measure every workload; `started` is the time.monotonic() at which the process began."""
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
-    watch, notes = watching.begin(suite, device)
+    watch, notes = watching.begin(suite, device, beside=settings.processes - 1)
     head = machine.header()
     emitter.emit(
         "header",
@@ -79,7 +79,7 @@ def run(suite: SuiteName, settings: Settings, emitter: Emitter, started: float) 
     ]
     _import_networks()
     if device == "cpu":
-        memory.limit_to_free(processes=2 if settings.pace else 1)
+        memory.limit_to_free(processes=settings.processes)
     total = settings.base_s if settings.exact else budget_s(suite, choice, device, settings.base_s)
     # From here on: on a busy machine the imports alone may take longer than a short budget.
     begun = time.monotonic()

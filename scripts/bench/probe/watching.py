@@ -9,8 +9,11 @@ from .attn_plan import Device
 from .records import progress
 
 
-def begin(suite: str, device: Device) -> tuple[nvml.Watch | None, list[str]]:
-    """The watch on the GPU, if there is one, and the notes; it is torch's first use of the GPU."""
+def begin(suite: str, device: Device, beside: int = 0) -> tuple[nvml.Watch | None, list[str]]:
+    """The watch on the GPU, if there is one, and the notes; it is torch's first use of the GPU.
+
+    So many processes `beside` ours are no strangers.
+    """
     notes = []
     runtime = cuda12.preload(torch.version.cuda)
     if runtime is not None:
@@ -20,7 +23,7 @@ def begin(suite: str, device: Device) -> tuple[nvml.Watch | None, list[str]]:
         watch, what = nvml.watch(first_gpu.identifier() or "0")
         notes.append(what)
         if watch is not None:
-            notes += watch.begin(partial(torch.zeros, 1, device=device))
+            notes += watch.begin(partial(torch.zeros, 1, device=device), beside)
     for note in notes:
         progress(f"{suite}: {note}")
     return watch, notes

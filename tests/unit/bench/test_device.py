@@ -5,11 +5,14 @@ No GPU is here: nvidia-smi and torch are fakes (tests/support/gpu.py).
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from scripts.bench.probe import first_gpu
+from scripts.bench.probe.attn_plan import Choice
+from scripts.bench.probe.paced import Pace
 from scripts.bench.tracking import machine
 from tests.support.gpu import FakeGpu, fake_nvidia_smi, probe
 
@@ -103,6 +106,50 @@ def test_the_gpu_that_torch_uses_is_watched(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", PART)
     assert watching.begin("attn", "cuda") == (None, ["no NVML"])
     assert asked == [SECOND]
+
+
+@pytest.mark.parametrize(("beside", "told"), [(0, 1), (1, 0)])
+def test_a_probe_that_takes_turns_with_another_calls_only_the_third_a_stranger(
+    beside: int, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (watching,) = probe(monkeypatch, FakeGpu(), "watching")
+    monkeypatch.setattr(watching.torch, "version", type("version", (), {"cuda": "12.8"}), False)
+    monkeypatch.setattr(watching.torch, "zeros", lambda *_, **__: None, raising=False)
+    monkeypatch.setattr(watching.cuda12, "preload", lambda _: None)
+    driver = SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlDeviceGetComputeRunningProcesses=lambda _: [SimpleNamespace(pid=71)],
+    )
+    twin = watching.nvml.Watch(driver, None)
+    monkeypatch.setattr(watching.nvml, "watch", lambda _: (twin, "NVML 12"))
+    _, notes = watching.begin("attn", "cuda", beside)
+    assert notes == ["NVML 12", *["the GPU is in use by 1 other processes"] * told]
+
+
+@pytest.mark.parametrize("suite", ["attn", "unet"])
+@pytest.mark.parametrize("paced", [False, True])
+def test_a_paced_suite_expects_its_twin_on_the_gpu(
+    suite: str, paced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attn, forward, job = probe(monkeypatch, FakeGpu(), "attn", "forward", "attn_job")
+    expected: list[int] = []
+
+    class Begun(Exception):
+        """The watch began: what follows is of other tests."""
+
+    def begin(_suite: str, _device: str, beside: int = 0) -> None:
+        expected.append(beside)
+        raise Begun
+
+    monkeypatch.setattr(attn.watching, "begin", begin)
+    pace = Pace(lambda *_: None) if paced else None
+    settings = job.Settings(1, 6, 10.0, True, Choice(), pace=pace)
+    with pytest.raises(Begun):
+        if suite == "attn":
+            attn.run(settings, None, 0.0)
+        else:
+            forward.run(suite, settings, None, 0.0)
+    assert expected == [int(paced)]
 
 
 def test_a_machine_whose_gpus_are_hidden_is_its_processor(

@@ -32,6 +32,12 @@ UNWATCHED = (
     "THE GPU IS NOT WATCHED: no round is discarded for heat, and clocks, energy and others on the "
     "GPU are not known"
 )
+HEAT_UNSEEN = (
+    "the driver does not tell whether heat or hardware slows the GPU down: not all rounds in which "
+    "it did are discarded"
+)
+_REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+"""Two names of one question, whose bits are the same: drivers of before 535 know the second."""
 _VALUES = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal"}
 """Member of NVML's union of values by NVML_VALUE_TYPE_*."""
 
@@ -121,6 +127,8 @@ class Watch:
         use()
         self._ours |= (self._processes() or set()) - before
         told = []
+        if self._reasons() is None and not self._counters().keys() >= set(_SLOWDOWNS):
+            told.append(HEAT_UNSEEN)
         self._beside = beside
         if strangers := self._strangers(before):
             told.append(f"the GPU is in use by {strangers} other processes")
@@ -133,7 +141,7 @@ class Watch:
         nvml = self._nvml
         return Reading(
             counters=self._counters(),
-            active=self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0,
+            active=self._reasons() or 0,
             energy_mj=self._ask("nvmlDeviceGetTotalEnergyConsumption"),
             sm_mhz=self.sm_mhz(),
             mem_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
@@ -148,6 +156,11 @@ class Watch:
         """The SM clock at this moment, which is asked around each sample."""
         mhz: int | None = self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM)
         return mhz
+
+    def _reasons(self) -> int | None:
+        """The bit mask of the reasons that hold at this moment; None if the driver tells none."""
+        answers = (self._ask(name) for name in _REASONS)
+        return next((each for each in answers if each is not None), None)
 
     def _processes(self) -> set[int] | None:
         """Ids of the processes that compute on the GPU, as far as the driver shows them here."""

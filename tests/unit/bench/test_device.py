@@ -118,6 +118,7 @@ def test_a_probe_that_takes_turns_with_another_calls_only_the_third_a_stranger(
     monkeypatch.setattr(watching.cuda12, "preload", lambda _: None)
     driver = SimpleNamespace(
         NVMLError=RuntimeError,
+        nvmlDeviceGetCurrentClocksEventReasons=lambda _: 0,
         nvmlDeviceGetComputeRunningProcesses=lambda _: [SimpleNamespace(pid=71)],
     )
     twin = watching.nvml.Watch(driver, None)

@@ -109,6 +109,9 @@ class FakeNvml:
     def nvmlDeviceGetClockInfo(self, _handle: object, kind: int) -> int:
         return {1: 1980, 2: 2619}[kind]
 
+    def nvmlDeviceGetCurrentClocksEventReasons(self, _handle: object) -> int:
+        return 0x04
+
     def nvmlDeviceGetTemperature(self, _handle: object, _sensor: int) -> int:
         raise FakeError("Not Supported")
 
@@ -126,7 +129,43 @@ class FakeNvml:
 
 def test_a_reading_takes_what_there_is() -> None:
     watch = nvml.Watch(FakeNvml(), None)
-    assert watch.read() == Reading({"sw_power_cap_ns": 7}, sm_mhz=1980, mem_mhz=2619, others=0)
+    assert watch.read() == Reading(
+        {"sw_power_cap_ns": 7}, 0x04, sm_mhz=1980, mem_mhz=2619, others=0
+    )
+
+
+class OldNvml(FakeNvml):
+    """Stands for a driver of before 535, which has the reasons by their old name."""
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, _handle: object) -> int:
+        raise FakeError("Function Not Found")
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, _handle: object) -> int:
+        return 0x40
+
+
+def test_an_older_driver_is_asked_for_the_slowdowns_by_their_old_name() -> None:
+    watch = nvml.Watch(OldNvml(), None)
+    assert watch.begin(lambda: None) == []
+    reading = watch.read()
+    assert nvml.slowdown(nvml.between(reading, reading)) == "hw thermal slowdown"
+
+
+def test_a_driver_that_tells_of_no_slowdown_is_noted_unless_it_counts_them() -> None:
+    class Silent(OldNvml):
+        def nvmlDeviceGetCurrentClocksThrottleReasons(self, _handle: object) -> int:
+            raise FakeError("Not Supported")
+
+    class Counting(Silent):
+        NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN = 269
+        NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN = 271
+
+        def nvmlDeviceGetFieldValues(self, _handle: object, fields: list[int]) -> list[Any]:
+            zero = SimpleNamespace(ullVal=0)
+            return [SimpleNamespace(nvmlReturn=0, valueType=3, value=zero) for _ in fields]
+
+    assert nvml.Watch(Silent(), None).begin(lambda: None) == [nvml.HEAT_UNSEEN]
+    assert nvml.Watch(Counting(), None).begin(lambda: None) == []
 
 
 @pytest.mark.parametrize("ours", [os.getpid(), 1_000_000], ids=["our id", "the host's id"])

@@ -122,6 +122,8 @@ class _WorkloadRun:
         self.settings, self.emitter, self.watch = settings, emitter, watch
         self.backends = compared(workload.suite, settings.choice, device)
         self.reference = next(iter(self.backends))
+        self.timed: dict[str, timing.Timed] = {}
+        """By backend: what warm-up has taught how long the passes take to issue."""
 
     def run(self, due: float, latest: float) -> None:
         """Admit each backend or say why not, then time those that were admitted."""
@@ -145,8 +147,7 @@ class _WorkloadRun:
             for each in filter(None, (name, again)):
                 self.emitter.emit("case", {**self._case(each), **case})
                 if case["status"] == "ok":
-                    timed = self._timed(name, network, case["launches"])
-                    admitted[each] = partial(self._sample, timed)
+                    admitted[each] = partial(self._sample, self.timed[name])
         if admitted:
             least, pace = self.settings.least_rounds, self.settings.pace
             plan = Schedule(self.settings.seed, least, due, latest, pace)
@@ -257,7 +258,8 @@ class _WorkloadRun:
             return {**case, "status": "discarded", "reason": fault, "disagrees": True}
         times = list(output.times_ns)
         launches = kernels.launches(call, self.device)
-        warm = timing.Timed(call, self.device, launches=launches).warm_up(times, warm_by)
+        self.timed[name] = self._timed(name, network, launches)
+        warm = self.timed[name].warm_up(times, warm_by)
         return {
             **case,
             "warm": warm,

@@ -71,10 +71,14 @@ class HeadStart:
         """Take what so many calls took to issue, and hold longer if the last time was not enough.
 
         Where even the longest is not, the calls wait for the device themselves: it is then held no
-        more, since the host would only wait for that, too.
+        more, since the host would only wait for that, too. Nor is it for a pass that the queue does
+        not take and whose issue is what takes the time: held for a part of it, the device would
+        tell neither its own time nor that to issue.
         """
-        if enough or not self.covers(calls):
+        if enough:
             self._margin = max(MARGIN, self._margin / 2)
+        elif not self.covers(calls):
+            self._is_of_use = False
         else:
             self._is_of_use = self._is_of_use and self.held_ns(calls) < LONGEST_NS
             self._margin = min(2 * self._margin, MOST_MARGIN)
@@ -161,9 +165,9 @@ class Timed:
         synchronize(self._device)
         tail = time.perf_counter_ns() - issued
         taken = between(first, last)
-        self._head_start.learn(calls, issued - start, enough=not waited)
         if not self._head_start.covers(calls):
             waited = waited and tail < LEAST_TAIL * taken
+        self._head_start.learn(calls, issued - start, enough=not waited)
         return taken, issued - start, waited
 
 

@@ -1,5 +1,7 @@
 """Suites `unet` and `vae` in the probe, on a fake of a GPU (tests/support/gpu.py)."""
 
+import sys
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -42,3 +44,24 @@ def test_a_pass_that_runs_out_of_memory_is_no_sample_and_its_memory_is_given_bac
     )
     assert freed == [True]
     assert running._sample(forward.timing.Timed(gpu.call(5_000, 10), "cuda")).device_ns == 5_000
+
+
+def test_the_first_round_knows_from_warm_up_whether_issue_takes_the_time(
+    forward: Any, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A U-Net of 3000 launches, 7 us each to issue what the GPU does in 3."""
+    known = forward.parity.Parity(3e-7, 2e-3, True, True, (90_000,) * 10)
+    monkeypatch.setattr(forward.parity, "check", lambda *_: known)
+    monkeypatch.setattr(forward.kernels, "launches", lambda *_: 3_000)
+    resolved = forward.kernels.Resolved("aten::bmm", 1)
+    monkeypatch.setattr(forward.kernels, "resolved", lambda *_: resolved)
+    attention = SimpleNamespace(share=lambda *_: 0.5)
+    monkeypatch.setitem(sys.modules, "scripts.bench.probe.attention", cast(Any, attention))
+    running = workload_run(forward)
+    passes = gpu.call(3_000, issue=7_000, launches=3_000)
+    network = SimpleNamespace(run=lambda _: passes())
+    found = SimpleNamespace(largest=(), output=None, errors={"sdp": 1e-4})
+    assert running._measured("sdp", network, found, warm_by=0.0)["status"] == "ok"
+    first = running._sample(running.timed["sdp"])
+    assert first.issue_bound
+    assert first.device_ns == pytest.approx(3_000 * 7_000, rel=0.01)

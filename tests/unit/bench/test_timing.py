@@ -122,6 +122,21 @@ def test_a_pass_that_the_queue_does_not_take_is_the_devices_if_that_had_work_to_
     assert gpu.held[-1] < 12 * MS
 
 
+def test_a_pass_whose_issue_takes_the_time_is_timed_without_holding_the_device(
+    gpu: FakeGpu, timing: Any
+) -> None:
+    """Held while a part is issued, the device would be done with the rest in less than that."""
+    timed = timing.Timed(gpu.call(3_000, issue=7_000, launches=3_000), "cuda", launches=3_000)
+    held = timed.sample()
+    assert held.device_ns < 0.9 * held.host_ns
+    for _ in range(3):
+        each = timed.sample()
+        assert each.issue_bound
+        assert each.host_ns == 3_000 * 7_000
+        assert each.device_ns == pytest.approx(each.host_ns, rel=0.01)
+    assert len(gpu.held) == 1
+
+
 def test_cold_caches_are_emptied_before_each_call_and_outside_of_its_time(
     gpu: FakeGpu, timing: Any
 ) -> None:

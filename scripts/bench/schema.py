@@ -172,6 +172,13 @@ class Case(Record):
             return None
         return statistics.median(self.host_ns)
 
+    @property
+    def waited_ns(self) -> tuple[int, ...]:
+        """What whoever asks waits for each sample: the device, or the host that issues to it."""
+        if len(self.host_ns) != len(self.samples_ns):
+            return self.samples_ns
+        return tuple(map(max, self.samples_ns, self.host_ns))
+
 
 class Comparison(Record):
     """Case `b` against case `a`: `ratio` is b's time over a's, below one is faster.

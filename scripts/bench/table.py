@@ -12,6 +12,7 @@ from rich.table import Table
 
 from scripts.bench import stats
 from scripts.bench.compare import Compared, summarised
+from scripts.bench.exports.figures import iterations_per_s
 from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run
 
@@ -175,7 +176,8 @@ def _row(case: Case, found: Comparison | None, is_reference: bool) -> list[str]:
         _interval(time.value / 1e6, time.low / 1e6, time.high / 1e6),
     ]
     if case.suite != "attn":
-        cells.append(f"{case.shape.get('steps', 1) / (time.value / 1e9):.2f}")
+        speed = iterations_per_s(case)
+        cells.append("-" if speed is None else f"{speed:.2f}")
         cells.append("-" if case.peak_bytes is None else f"{case.peak_bytes / 1e6:,.0f}")
     if network:
         cells.append("-" if case.attention_share is None else f"{case.attention_share:.0%}")

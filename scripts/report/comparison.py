@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import get_args
 
+from scripts.bench.exports.figures import iterations_per_s
 from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Comparison, Run, VerdictName
 from scripts.bench.stats import Estimate
@@ -17,7 +18,6 @@ from scripts.report.measured import (
     backend,
     ends,
     milliseconds,
-    per_second,
     provenance,
     shown,
     verdict_on,
@@ -138,7 +138,7 @@ def _row(case: Case, taken: Taken) -> list[Cell]:
         *(found.ci if found else (None, None)),
         time and time.value,
         *(ends(time) if time else (None, None)),
-        time and per_second(case, time.value),
+        time and iterations_per_s(case),
         case.dtype,
         case.resolved_kernel,
         case.status,

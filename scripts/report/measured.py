@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from scripts.bench import stats
-from scripts.bench.exports.figures import device, in_units, is_bounded, steps_of
+from scripts.bench.exports.figures import device, in_units, is_bounded
 from scripts.bench.schema import Case, Comparison, Run
 from scripts.bench.stats import Estimate
 from scripts.report.content import Column, Missing, Table
@@ -88,12 +88,6 @@ def median_ms(case: Case) -> float:
 def ends(found: Estimate) -> tuple[float | None, float | None]:
     """Return the ends of an interval; None where there is none."""
     return (found.low, found.high) if is_bounded(found) else (None, None)
-
-
-def per_second(case: Case, median_ms: float) -> float | None:
-    """Return steps or passes a second; None for a single call of attention."""
-    count = 1 if case.suite in ("unet", "vae") else steps_of(case)
-    return None if count is None else count / (median_ms / 1e3)
 
 
 def verdict_on(case: Case, run: Run) -> Comparison | None:

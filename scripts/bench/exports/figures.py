@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import median
 
 from scripts.bench import stats
 from scripts.bench.probe.workloads import GUIDANCE
@@ -13,7 +14,8 @@ from scripts.bench.stats import Estimate
 class Figures:
     """What one case came to: its median time, and what it did per second.
 
-    Pictures and UNets have steps per second, VAEs decodes, all pictures of a batch together.
+    Pictures and UNets have steps per second, VAEs decodes, all pictures of a batch together. What
+    is per second is of the time that one waits for it: on a GPU that to issue, if it is longer.
     """
 
     case: Case
@@ -36,13 +38,25 @@ def figures(run: Run) -> list[Figures]:
 
 def _of(case: Case) -> Figures:
     time = stats.median(case.samples_ns)
+    waited = time if case.waited_ns == case.samples_ns else stats.median(case.waited_ns)
     steps, decodes = steps_of(case), decodes_of(case)
     return Figures(
         case,
         time,
-        None if steps is None else _per_second(steps, time),
-        None if decodes is None else _per_second(decodes, time),
+        None if steps is None else _per_second(steps, waited),
+        None if decodes is None else _per_second(decodes, waited),
     )
+
+
+def iterations_per_s(case: Case) -> float | None:
+    """Iterations a second, as tables have them; None for a single call of attention.
+
+    An iteration is a step of the whole batch, or a decode of it.
+    """
+    count = whole(case.shape.get("steps", 1)) if case.suite == "image" else 1
+    if case.suite == "attn" or count is None:
+        return None
+    return count * 1e9 / median(case.waited_ns)
 
 
 def steps_of(case: Case) -> int | None:

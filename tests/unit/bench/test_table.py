@@ -2,9 +2,11 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from scripts.bench import schema, table
+from scripts.bench.exports.figures import figures, iterations_per_s
 from tests.support.results import case_of, run_of
 
 
@@ -44,3 +46,29 @@ def test_the_time_to_issue_has_a_column_where_it_is_not_the_time() -> None:
     assert row.rstrip().endswith("issue-bound in 1 rounds; noisy")
     on_cpu = case_of("attn/a/float16/sdp", 5_000, 5_100, host_ns=(5_000, 5_100))
     assert "issue us" not in shown(on_cpu)
+
+
+def test_iterations_are_of_the_time_that_one_waits_for_them() -> None:
+    """A step that takes the GPU 40 ms and 50 to issue comes 20 times a second."""
+    shape = {"name": "sd15-512", "batch": 8}
+    times = {"host_ns": (50_000_000, 50_000_000), "suite": "unet", "shape": shape}
+    slow = case_of("unet/a/float16/sdp", 40_000_000, 40_000_000, **times)
+    (row,) = [line.split() for line in shown(slow).splitlines() if line.split()[:1] == ["sdp"]]
+    assert "20.00" in row
+    assert iterations_per_s(slow) == 20
+    (found,) = figures(run_of((slow,)))
+    assert found.time_ns.value == 40_000_000
+    assert found.steps_per_s is not None
+    assert found.steps_per_s.value == 4 * 20
+
+
+@pytest.mark.parametrize(
+    ("suite", "more", "per_s"),
+    [("image", {"steps": 20}, 40.0), ("unet", {}, 2.0), ("vae", {}, 2.0), ("attn", {}, None)],
+)
+def test_an_iteration_is_of_the_whole_batch(
+    suite: str, more: dict[str, int], per_s: float | None
+) -> None:
+    shape = {"name": "sd15-512", "batch": 4, **more}
+    case = case_of(f"{suite}/a/sdp", 500_000_000, suite=suite, shape=shape)
+    assert iterations_per_s(case) == per_s

@@ -83,6 +83,13 @@ def test_bars_have_the_medians_and_intervals_of_the_bench(sources: Sources) -> N
     assert (record["ratio"], record["verdict"]) == (found.ratio, "SLOWER")
 
 
+def test_iterations_are_the_bench_s_own_not_times_the_batch() -> None:
+    shape = {"name": "txt2img-512-20steps-x4", "steps": 20, "batch": 4}
+    case = case_of("image/txt2img/sdp", *[10**9] * 2, suite="image", shape=shape)
+    (row,) = only(comparison.section(of_runs(run_of((case,), argv=())))).table.records()
+    assert row["per_s"] == 20
+
+
 def test_a_verdict_is_a_word_beside_its_bar(sources: Sources) -> None:
     labels = only(comparison.section(sources)).views[0].figure["layout"]["yaxis"]["ticktext"]
     assert labels[0] == "<b>sdp</b><br>reference"

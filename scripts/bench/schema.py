@@ -173,6 +173,11 @@ class Case(Record):
         return statistics.median(self.host_ns)
 
     @property
+    def is_issue(self) -> bool:
+        """Whether the median is a time to issue: a GPU waited for the host in half the samples."""
+        return bool(self.issue_bound) and 2 * (self.issue_bound or 0) >= len(self.samples_ns)
+
+    @property
     def waited_ns(self) -> tuple[int, ...]:
         """What whoever asks waits for each sample: the device, or the host that issues to it."""
         if len(self.host_ns) != len(self.samples_ns):

@@ -18,7 +18,8 @@ LEAD = (
     "What each call could reach at best. The line is the device's ceiling: memory traffic on the "
     "slope, matrix products on the flat. Dotted lines are the ceiling of the exponentials in "
     "softmax, one for each head_dim, where it is lower. A point below its line has time to win. "
-    "Operations and bytes are the least that the shape asks for."
+    "Operations and bytes are the least that the shape asks for. Calls that the host issues more "
+    "slowly than the GPU runs them are left out: their time is the host's."
 )
 MISSING = Missing(
     "no result of the suite attn that knows the device's ceilings is there yet",
@@ -70,7 +71,7 @@ def _chart(device: str, runs: Sequence[Taken]) -> Chart | None:
 
 def under(run: Run) -> Iterator[tuple[Ceilings, list[Call]]]:
     """Yield the ceilings of a run, each with the calls of its type that it bounds."""
-    found = [call for call in calls(run) if call.intensity is not None]
+    found = [call for call in calls(run) if call.intensity is not None and not call.case.is_issue]
     for ceilings in run.ceilings:
         mine = [call for call in found if call.case.dtype == ceilings.dtype]
         rates = (ceilings.flops, ceilings.bytes)

@@ -23,7 +23,8 @@ from scripts.report.sources import Sources, Taken
 LEAD = (
     "Operations a second that each backend reaches, against the tokens of a call: queries and keys "
     "of self-attention, queries of cross-attention, whose keys are the prompt's. Higher is better. "
-    "Both axes are logarithmic. Short calls are held up by what starting one costs."
+    "Both axes are logarithmic. Short calls are held up by what starting one costs; those that the "
+    "host issues more slowly than a GPU runs them are left out: their time is the host's."
 )
 _HEIGHT_PX = 420
 _CHUNK = 77
@@ -78,7 +79,8 @@ def shown(runs: Sequence[Taken]) -> list[Drawn[Group, Call]]:
 def _long(run: Run) -> dict[Group, list[Call]]:
     """Return the groups of which a run has two lengths or more, the shortest call first."""
     groups: dict[Group, list[Call]] = {}
-    for call in sorted(calls(run), key=lambda call: call.tokens):
+    timed = (call for call in calls(run) if not call.case.is_issue)
+    for call in sorted(timed, key=lambda call: call.tokens):
         groups.setdefault(group_of(call), []).append(call)
     return {
         group: found for group, found in groups.items() if len({call.tokens for call in found}) > 1

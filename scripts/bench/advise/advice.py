@@ -16,7 +16,7 @@ from scripts.workspace.model import Optimization
 
 DEFAULT: Optimization = "sdp"
 """What is advised where nothing better is known: torch's own choice of a kernel."""
-UNSETTLED = f"fewer than {LEAST_ROUNDS} rounds, or against q or the clock"
+UNSETTLED = f"fewer than {LEAST_ROUNDS} rounds, against q or the clock, or times to issue"
 _OPPOSITE: dict[VerdictName, VerdictName] = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
 
 
@@ -44,21 +44,24 @@ class Ratio:
 class Weighed:
     """What one part of a whole says of an option: `found`, from so many `rounds`.
 
-    `time_ns` is what the part takes with the other option, `again` sdp against itself.
+    `time_ns` is what the part takes with the other option, `again` sdp against itself. With
+    `is_issue` one of both times is the host's, which issued the call more slowly than the GPU ran.
     """
 
     time_ns: float
     rounds: int
     found: Comparison
     again: Comparison | None
+    is_issue: bool = False
 
     @property
     def settles(self) -> bool:
         """Whether nothing but its interval leaves the part's verdict open.
 
         Too few rounds do, too, and q or the GPU's clock that spoke against what the interval says.
+        A time to issue settles nothing: within a network others are issued, and run, meanwhile.
         """
-        if self.rounds < LEAST_ROUNDS:
+        if self.rounds < LEAST_ROUNDS or self.is_issue:
             return False
         margin = _margin(() if self.again is None else self.again.ci)
         by_interval = _verdict(*self.found.ci, margin)
@@ -122,7 +125,8 @@ def against_sdp(evidence: Evidence) -> dict[Optimization, Ratio]:
 def weighed(part: Part, option: Optimization, other: Optimization, found: Comparison) -> Weighed:
     """What a part says of an option against another, by their comparison."""
     rounds = min(len(part.samples(option)), len(part.samples(other)))
-    return Weighed(part.weight(other), rounds, found, part.again)
+    is_issue = any(part.cases[each].is_issue for each in (option, other))
+    return Weighed(part.weight(other), rounds, found, part.again, is_issue)
 
 
 def combined(parts: Sequence[Weighed]) -> Ratio:

@@ -90,6 +90,27 @@ def test_iterations_are_the_bench_s_own_not_times_the_batch() -> None:
     assert row["per_s"] == 20
 
 
+def test_times_to_issue_are_no_points_of_a_speed_of_the_gpu() -> None:
+    """In half of the rounds or more; the other calls stay."""
+    run = gpu_run(0)
+    issued = {f"attn/sd15-512-self-{TOKENS[0]}/float16/{name}" for name in ("sdp", "xformers")}
+    once = f"attn/sd15-512-self-{TOKENS[1]}/float16/sdp"
+    cases = [
+        case.model_copy(
+            update={"issue_bound": len(case.samples_ns) // 2 if case.id in issued else 1}
+        )
+        if case.id in issued | {once}
+        else case
+        for case in run.cases
+    ]
+    sources = of_runs(run.model_copy(update={"cases": tuple(cases)}))
+    for section in (roofline.section(sources), tokens.section(sources)):
+        shown = {(row["tokens"], row["backend"]) for row in only(section).table.records()}
+        first = {name for length, name in shown if length == TOKENS[0]}
+        assert first == {"Doggettx"}
+        assert (TOKENS[1], "sdp") in shown
+
+
 def test_a_verdict_is_a_word_beside_its_bar(sources: Sources) -> None:
     labels = only(comparison.section(sources)).views[0].figure["layout"]["yaxis"]["ticktext"]
     assert labels[0] == "<b>sdp</b><br>reference"

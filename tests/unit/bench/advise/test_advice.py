@@ -281,3 +281,16 @@ def test_any_stored_run_is_advised_by(runs: list[Run]) -> None:
     for found in gathered(runs).values():
         for each in found:
             assert advised(each).option in BACKENDS.values()
+
+
+@pytest.mark.parametrize(("bound", "decided"), [(ROUNDS // 2, False), (1, True)])
+def test_single_calls_that_were_only_issued_settle_no_advice(bound: int, decided: bool) -> None:
+    """Of networks they do: there the host's time is what one waits for."""
+    run = calls_run({"": GOOD})
+    cases = tuple(case.model_copy(update={"issue_bound": bound}) for case in run.cases)
+    found = only(run.model_copy(update={"cases": cases}))
+    assert found.decided == decided
+    assert decided or "in calls that settle nothing" in found.why
+    step = step_run(GOOD)
+    cases = tuple(case.model_copy(update={"issue_bound": bound}) for case in step.cases)
+    assert only(step.model_copy(update={"cases": cases})).option == "xformers"

@@ -125,7 +125,7 @@ def _cases(name: str, group: Sequence[RawRecord]) -> list[Case]:
     shape = next((r for r in group if r["record"] == "shape"), {"name": name})
     described = {k: v for k, v in shape.items() if k not in ("record", "dtype")}
     if end is not None:
-        described["outside_share"] = end["outside_share"]
+        described |= cases.shares(end)
     made = []
     for case in (r for r in group if r["record"] == "case"):
         backend = case["id"].rsplit("/", 1)[-1]

@@ -28,8 +28,7 @@ def evaluate(suite: str, reference: str, records: Iterable[RawRecord], seed: int
         rounds = [r for r in records if r["record"] == "round" and r["shape"] == key]
         described = shapes.get(key, {"name": key}).items()
         shape = {name: value for name, value in described if name not in ("record", "key")}
-        if key in ends and "outside_share" in ends[key]:
-            shape["outside_share"] = ends[key]["outside_share"]
+        shape |= shares(ends.get(key, {}))
         ended = {
             r["backend"]: r for r in records if r["record"] == "case_end" and r["shape"] == key
         }
@@ -61,6 +60,12 @@ def shape_of(record: RawRecord) -> str | None:
     if record["record"] in ("case", "case_end", "image", "round", "shape_end"):
         return str(record["shape"])
     return None
+
+
+def shares(end: RawRecord) -> RawRecord:
+    """What the record of a shape's end tells of where the rounds' time went."""
+    known = ("outside_share", "held_share", "warmup_share")
+    return {name: end[name] for name in known if name in end}
 
 
 def _backend(case: RawRecord) -> str:

@@ -216,9 +216,7 @@ class _Pictures:
         self._backends = backends
         self._records = records
         self._end = next((r for r in records if r["record"] == "shape_end"), None)
-        for share in ("outside_share", "warmup_share"):
-            if self._end is not None and share in self._end:
-                self.shape[share] = self._end[share]
+        self.shape |= cases.shares(self._end or {})
         self._rounds = [r for r in records if r["record"] == "round"]
         images = [r for r in records if r["record"] == "image"]
         self._pngs = {r["pixels"]: r["png"] for r in images if r["png"] is not None}

@@ -173,13 +173,14 @@ class JobRun:
         pace = self.place.settings.pace
         samples: dict[str, list[int]] = {name: [] for name in admitted}
         index = kept = 0
-        inside = spent = 0.0
+        inside = held = spent = 0.0
         begun = time.monotonic()
         while admitted and (pace is None or pace.allows("round")):
             start = time.monotonic()
             order = rounds.order(list(admitted), seed, self.job.shape.name, index)
             taken, clocks, seen = self._round(order, admitted, calls)
             inside += sum(each.device_ns for each in taken.values()) * calls / 1e9
+            held += sum(each.held_ns for each in taken.values()) / 1e9
             index += 1
             why = nvml.slowdown(seen)
             self.emit("round", {**self.key, **round_record(order, taken, clocks, seen, why)})
@@ -203,7 +204,7 @@ class JobRun:
                 **self.key,
                 "rounds": kept,
                 "reasons": reasons,
-                "outside_share": rounds.outside_share(inside, spent),
+                **rounds.shares(inside, held, spent),
             },
         )
 

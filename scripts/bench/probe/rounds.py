@@ -64,6 +64,15 @@ def _rank(n: int, confidence: float) -> int:
     return k
 
 
+def shares(inside_s: float, held_s: float, spent_s: float) -> dict[str, float]:
+    """Parts of the rounds' time, from 0 to 1: the GPU held before calls, and the harness's own.
+
+    The first is left out where nothing was held, as on a CPU.
+    """
+    outside = {"outside_share": outside_share(inside_s + held_s, spent_s)}
+    return {**outside, "held_share": round(held_s / spent_s, 6)} if held_s and spent_s else outside
+
+
 def outside_share(inside_s: float, spent_s: float) -> float:
     """The part of a time that was not spent in measured calls, from 0 to 1."""
     return round(max(0.0, 1 - inside_s / spent_s), 6) if spent_s else 0.0

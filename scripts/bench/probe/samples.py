@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 class Sample(NamedTuple):
     """Mean times of one call in ns. On a CPU a call has returned when it is done: both are one.
 
-    `issue_bound` says whether a GPU waited for the host, so that its time is the host's.
+    `issue_bound` says whether a GPU waited for the host, so that its time is the host's. `held_ns`
+    is for how long it was held before all calls of the sample, which is no time of theirs.
     """
 
     device_ns: int
     host_ns: int
     issue_bound: bool | None = None
+    held_ns: int = 0
 
 
 class Failed(NamedTuple):

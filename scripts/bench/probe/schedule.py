@@ -52,7 +52,7 @@ def run(
     left = dict(cases)
     samples: dict[str, list[int]] = {name: [] for name in cases}
     begun = time.monotonic()
-    inside = spent = 0.0
+    inside = held = spent = 0.0
     done = kept = 0
     while left and (pace is None or pace.allows("round")):
         started = time.monotonic()
@@ -60,6 +60,7 @@ def run(
         taken, clocks, seen = _round(order, left, key, emit, watch)
         samples = {name: samples[name] for name in left}
         inside += sum(each.device_ns for each in taken.values()) / 1e9
+        held += sum(each.held_ns for each in taken.values()) / 1e9
         why = nvml.slowdown(seen)
         done += 1
         if why is None and taken:
@@ -74,11 +75,10 @@ def run(
         spent += time.monotonic() - started
         if over:
             break
-    outside = rounds.outside_share(inside, spent)
     widths = rounds.half_widths(samples, reference) if kept else ()
     reasons = {name: rounds.shortfall(width, kept, least) for name, width in widths}
-    end = {"shape": key, "rounds": kept, "reasons": reasons, "outside_share": outside}
-    emit("shape_end", end)
+    end = {"shape": key, "rounds": kept, "reasons": reasons}
+    emit("shape_end", {**end, **rounds.shares(inside, held, spent)})
 
 
 def _round(

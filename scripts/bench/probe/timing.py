@@ -113,7 +113,8 @@ class Timed:
                 return self._on_cpu(calls)
             spans = [self._span(each) for each in self._spans(calls)]
         taken, issued = (sum(span[i] for span in spans) // calls for i in range(2))
-        return Sample(taken, issued, any(span[2] for span in spans))
+        held = sum(span[3] for span in spans)
+        return Sample(taken, issued, any(span[2] for span in spans), held)
 
     def warm_up(self, times: list[int], warm_by: float) -> bool:
         """Go on from `times` (ns), adding to them, until they settle; return whether they did.
@@ -145,14 +146,17 @@ class Timed:
         spans = math.ceil(calls / self._head_start.most_calls)
         return [calls // spans + (index < calls % spans) for index in range(spans)]
 
-    def _span(self, calls: int) -> tuple[int, int, bool]:
-        """Time of the device and time to issue, in ns; and whether the device waited for the host.
+    def _span(self, calls: int) -> tuple[int, int, bool, int]:
+        """Time of the device and time to issue, in ns; whether the device waited for the host.
 
-        Emptying the caches is issued while the device is held, and done before the first event.
+        And for how long it was held, in ns. Emptying the caches is issued while the device is held,
+        and done before the first event of the calls.
         """
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        hold, free, first, last = (torch.cuda.Event(enable_timing=True) for _ in range(4))
+        hold.record()
         if held := self._head_start.held_ns(calls):
             torch.cuda._sleep(held * CYCLES_PER_NS)
+        free.record()
         if self._evict is not None:
             self._evict()
         first.record()
@@ -168,7 +172,7 @@ class Timed:
         if not self._head_start.covers(calls):
             waited = waited and tail < LEAST_TAIL * taken
         self._head_start.learn(calls, issued - start, enough=not waited)
-        return taken, issued - start, waited
+        return taken, issued - start, waited, between(hold, free) if held else 0
 
 
 def mark(device: str) -> Any:

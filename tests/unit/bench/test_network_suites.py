@@ -176,6 +176,13 @@ def test_the_share_of_time_outside_the_calls_is_told() -> None:
     assert {each.shape["outside_share"] for each in measured.cases} == {0.004}
 
 
+def test_the_share_of_time_for_which_a_gpu_was_held_is_kept_apart() -> None:
+    held = {**END, "held_share": 0.3}
+    measured = networks.evaluate("unet", [*WHOLE[:-1], held], seed=1)
+    shares = {(each.shape["outside_share"], each.shape["held_share"]) for each in measured.cases}
+    assert shares == {(0.004, 0.3)}
+
+
 def test_the_table_has_iterations_memory_and_the_share_of_attention() -> None:
     measured = networks.evaluate("unet", WHOLE, seed=1)
     run = schema.Run(

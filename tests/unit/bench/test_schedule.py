@@ -67,6 +67,22 @@ def test_what_passes_outside_the_calls_is_told_as_a_share(clock: Clock) -> None:
     assert ends[0]["outside_share"] == pytest.approx(0.2)
 
 
+def test_a_gpu_that_was_held_was_not_outside_the_calls(clock: Clock) -> None:
+    """Of each sample's 4 s the GPU was held for one, and another is the harness's own."""
+    ends: list[Mapping[str, Any]] = []
+
+    def emit(record: str, fields: Mapping[str, Any]) -> None:
+        if record == "shape_end":
+            ends.append(fields)
+
+    def held() -> Sample:
+        clock.now += 4
+        return Sample(2 * SECOND, 1, False, held_ns=SECOND)
+
+    schedule.run({"sdp": held}, "sdp", "n64", Schedule(1, 6, due=200, latest=200), emit)
+    assert (ends[0]["outside_share"], ends[0]["held_share"]) == (0.25, 0.25)
+
+
 class HotWatch:
     """Stands for a GPU whose driver counts a slowdown by heat in every second round."""
 

@@ -32,7 +32,7 @@ def test_the_time_of_a_call_is_the_devices_and_the_time_to_issue_the_hosts(
     """It takes 15 us to issue what runs for 2: without a head start that would be the time."""
     timed = timing.Timed(gpu.call(runs, issue=15_000), "cuda")
     for _ in range(3):
-        assert timed.sample(calls) == (runs, 15_000, False)
+        assert timed.sample(calls)[:3] == (runs, 15_000, False)
 
 
 def test_a_host_that_did_not_run_ahead_is_told_and_gets_more_time_until_it_does(
@@ -42,7 +42,7 @@ def test_a_host_that_did_not_run_ahead_is_told_and_gets_more_time_until_it_does(
     samples = [timed.sample(20) for _ in range(4)]
     assert samples[0].issue_bound
     assert samples[0].device_ns > 100_000
-    assert samples[-1] == (5_000, 400_000, False)
+    assert samples[-1][:3] == (5_000, 400_000, False)
 
 
 def test_a_host_that_becomes_slow_is_told_once(gpu: FakeGpu, timing: Any) -> None:
@@ -55,6 +55,17 @@ def test_a_host_that_becomes_slow_is_told_once(gpu: FakeGpu, timing: Any) -> Non
     for _ in range(3):
         bound.append(timed.sample(50).issue_bound)
     assert bound == [False, False, False, True, False, False]
+
+
+def test_for_how_long_the_device_was_held_is_told_beside_the_time_of_the_calls(
+    gpu: FakeGpu, timing: Any
+) -> None:
+    begun = gpu.now
+    timed = timing.Timed(gpu.call(5_000, issue=10_000), "cuda", evict=lambda: gpu.launch(1, 1))
+    sample = timed.sample(20)
+    launching = 20 * 5_000
+    assert sample.held_ns == pytest.approx(sum(gpu.held) + launching, abs=20)
+    assert sample.held_ns + 20 * sample.device_ns < gpu.now - begun
 
 
 def test_one_slow_span_is_not_paid_for_in_all_that_follow(gpu: FakeGpu, timing: Any) -> None:
@@ -92,7 +103,7 @@ def test_no_span_fills_the_queue(launches: int, gpu: FakeGpu, timing: Any) -> No
     """Eight kernels a row of the batch, as V1 has them, are many launches in few calls."""
     call = gpu.call(3_000, issue=6_000, launches=launches)
     timed = timing.Timed(call, "cuda", launches=launches)
-    assert timed.sample(200) == (3_000 * launches, 6_000 * launches, False)
+    assert timed.sample(200)[:3] == (3_000 * launches, 6_000 * launches, False)
     assert gpu.deepest < 600
 
 
@@ -150,7 +161,7 @@ def test_cold_caches_are_emptied_before_each_call_and_outside_of_its_time(
         done.append("call")
         gpu.launch(5_000, 15_000)
 
-    assert timing.Timed(call, "cuda", evict=evict).sample(20) == (5_000, 15_000, False)
+    assert timing.Timed(call, "cuda", evict=evict).sample(20)[:3] == (5_000, 15_000, False)
     assert done == ["evict", "call"] * 20
 
 
@@ -164,7 +175,7 @@ def test_on_a_cpu_both_times_are_one_and_nobody_waits_for_anybody(
         return lambda: setattr(gpu, "now", gpu.now + ns)
 
     timed = timing.Timed(takes(700), "cpu", evict=takes(90_000) if cold else None)
-    assert timed.sample(20) == (700, 700, None)
+    assert timed.sample(20)[:3] == (700, 700, None)
     assert gpu.held == []
 
 

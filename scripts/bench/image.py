@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scripts.bench import cases, container, stats
+from scripts.bench.probe.first_gpu import ORDER
 from scripts.bench.probe.rounds import AGAIN
 from scripts.bench.schema import Case, Difference, Status
 from scripts.bench.suite import Measured, RawRecord, Settings, Sink
@@ -34,8 +35,9 @@ BACKENDS = (
 )
 READY_S = 600.0
 LOG_WAIT_S = 3.0
-# The web UI's supervisor: it starts the web UI, proves it ready, and serves no jobs.
-ENVIRONMENT = {"SDKILN_WEBUI_ONLY": "1"}
+# The web UI's supervisor: it starts the web UI, proves it ready, and serves no jobs. The GPU that
+# it draws on is the one that is watched.
+ENVIRONMENT = {"SDKILN_WEBUI_ONLY": "1", **ORDER}
 
 _APPLIED = re.compile(r"Applying attention optimization: (?P<name>\S+?)\.\.\.")
 _DISABLED = "Disabling attention optimization"

@@ -9,6 +9,7 @@ import sys
 import time
 
 from .attn_plan import Choice
+from .first_gpu import ORDER
 from .image import Plan
 from .image import run as run_image
 from .records import Emitter, progress
@@ -99,8 +100,8 @@ def _torch_command(args: argparse.Namespace, started: float) -> int:
     # The profiler reports each of its stages on stderr otherwise: in torch 2.1 at level 3, in 2.13
     # at level 5.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
-    # So that NVML's and nvidia-smi's first GPU is torch's.
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    for name, value in ORDER.items():
+        os.environ.setdefault(name, value)
     # Here, not above: importing torch takes seconds, and the image driver has no use for it.
     from . import attn, attn_job, device, forward, tf32
     from .paced import Pace

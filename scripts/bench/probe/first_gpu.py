@@ -1,7 +1,7 @@
 """Which GPU is torch's first, as nvidia-smi and NVML know it; without torch.
 
 They know all GPUs of the machine, in PCI's order, and pass over CUDA_VISIBLE_DEVICES. So does torch
-where CUDA_DEVICE_ORDER is PCI_BUS_ID, as the probe has it.
+where CUDA_DEVICE_ORDER is PCI_BUS_ID, as the probe and the web UI that it drives have it.
 """
 
 import os
@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 LOOK_S = 30.0
+ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""For whatever uses a GPU that is watched: CUDA's own order is the fastest first."""
 _GPU = re.compile(r"GPU \d+: .*\(UUID: (GPU-[0-9a-f-]+)\)", re.IGNORECASE)
 _PART = re.compile(r"\s+MIG .*\(UUID: (MIG-\S+)\)")
 

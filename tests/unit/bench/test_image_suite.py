@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -471,6 +471,23 @@ def test_on_cuda_a_new_peak_is_told_exactly_and_a_lower_one_as_it_was_seen(
     api.draw(1, Pictures(64, 1))
     server.cuda["reserved"]["current"] = 300  # as seen in the middle of a picture
     assert memory.around(lambda: time.sleep(0.2))[1] == 300
+
+
+def test_the_web_ui_numbers_gpus_as_nvml_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine of several; the engine is a fake that makes no container."""
+    given: dict[str, str] = {}
+
+    class Created(Exception):
+        """The container would be there now."""
+
+    def created(*_: object, environment: dict[str, str], packages: object) -> Any:
+        given.update(environment)
+        raise Created
+
+    monkeypatch.setattr(image.container, "created", created)
+    with pytest.raises(Created):
+        image.run(cast(Any, None), "sdkiln:x", DEFAULT, [])
+    assert given == {"SDKILN_WEBUI_ONLY": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def test_a_process_is_found_by_its_port_and_its_peak_begins_anew() -> None:

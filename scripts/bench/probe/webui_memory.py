@@ -11,11 +11,13 @@ the whole run, which no call of the API begins anew, and is exact when a picture
 
 import threading
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from .webui import Api, on_gpu
+from .records import progress
+from .webui import Api, Refused, on_gpu
 
 T = TypeVar("T")
 Measured = tuple[T, "int | None"]
@@ -77,19 +79,26 @@ class Reserved:
         """Take the web UI to ask."""
         self._api = api
 
-    def _ask(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._api.ask("memory")["cuda"]["reserved"]
-        return found
+    def _ask(self) -> tuple[int, int] | None:
+        """Bytes reserved now, and at most since the web UI started; None where it does not tell."""
+        try:
+            found = self._api.ask("memory")["cuda"]["reserved"]
+            return int(found["current"]), int(found["peak"])
+        except (Refused, OSError, HTTPException, LookupError, TypeError, ValueError):
+            return None
 
     def around(self, call: Callable[[], T]) -> "Measured[T]":
-        """Call it; what it returns, and the peak meanwhile in bytes."""
-        before = self._ask()["peak"]
-        seen = [0]
+        """Call it; what it returns, and the peak meanwhile in bytes.
+
+        No peak where an answer is missing: that may have been the one which had it.
+        """
+        before = self._ask()
+        seen: list[tuple[int, int] | None] = []
         over = threading.Event()
 
         def watch() -> None:
             while not over.wait(POLL_S):
-                seen.append(self._ask()["current"])
+                seen.append(self._ask())
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -98,8 +107,14 @@ class Reserved:
         finally:
             over.set()
             thread.join()
-        after = self._ask()["peak"]
-        return result, after if after > before else max(seen) or None
+        after = self._ask()
+        if before is not None and after is not None and after[1] > before[1]:
+            return result, after[1]
+        known = [each[0] for each in seen if each is not None]
+        if None in (before, after) or len(known) < len(seen):
+            progress("  the web UI did not tell its memory each time: the peak is not known")
+            return result, None
+        return result, max(known, default=0) or None
 
 
 class Unknown:

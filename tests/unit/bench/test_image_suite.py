@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scripts.bench import image
+from scripts.bench import container, image
 from scripts.bench.exports import system_info
 from scripts.bench.probe import image as driver
 from scripts.bench.probe import image_plan, nvml, webui, webui_memory
@@ -473,6 +473,31 @@ def test_on_cuda_a_new_peak_is_told_exactly_and_a_lower_one_as_it_was_seen(
     assert memory.around(lambda: time.sleep(0.2))[1] == 300
 
 
+@pytest.mark.parametrize("broken", ["refused", "no number", "no connection"])
+def test_a_peak_of_which_the_web_ui_told_a_part_only_is_not_known(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers before and after, and once in three times meanwhile."""
+    asked = 0
+
+    class Half:
+        def ask(self, _path: str) -> Any:
+            nonlocal asked
+            asked += 1
+            if asked % 3 != 1:
+                if broken == "refused":
+                    raise webui.Refused("HTTP 500 from memory")
+                if broken == "no connection":
+                    raise ConnectionResetError
+                return {"cuda": {"error": "unavailable"}}
+            return {"cuda": {"reserved": {"current": 300, "peak": 700}}}
+
+    monkeypatch.setattr(webui_memory, "POLL_S", 0.001)
+    memory = webui_memory.Reserved(cast(Any, Half()))
+    assert memory.around(lambda: time.sleep(0.1)) == (None, None)
+    assert asked > 5
+
+
 def test_the_web_ui_numbers_gpus_as_nvml_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine of several; the engine is a fake that makes no container."""
     given: dict[str, str] = {}
@@ -484,7 +509,7 @@ def test_the_web_ui_numbers_gpus_as_nvml_does(monkeypatch: pytest.MonkeyPatch) -
         given.update(environment)
         raise Created
 
-    monkeypatch.setattr(image.container, "created", created)
+    monkeypatch.setattr(container, "created", created)
     with pytest.raises(Created):
         image.run(cast(Any, None), "sdkiln:x", DEFAULT, [])
     assert given == {"SDKILN_WEBUI_ONLY": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}

@@ -76,6 +76,12 @@ def test_what_is_left_out_is_named_without_a_version(name: str) -> None:
         parser().parse_args(["--without", name])
 
 
+@pytest.mark.parametrize("given", ["x", "0", "-1", "inf", "nan"])
+def test_a_budget_is_a_positive_number_of_seconds(given: str) -> None:
+    with pytest.raises(BadInput, match=r"is no (positive )?number of seconds"):
+        parser().parse_args([f"--budget={given}"])
+
+
 def test_an_unknown_suite_is_answered_with_the_nearest() -> None:
     with pytest.raises(BadInput, match="Did you mean replay"):
         run("--suite", "replai")

@@ -54,7 +54,7 @@ def test_every_backend_agrees_with_float64_in_every_call_and_at_the_end(workload
             output = parity.check(
                 lambda name=name: network.run(backends[name]), found.output, "cpu", 2
             )
-            assert forward._fault(found.errors[name], output, "float32") is None
+            assert forward._fault(found.errors[name], output, "float32", found.most_keys) is None
             assert output.bitwise
 
 
@@ -178,7 +178,7 @@ def test_a_backend_that_scales_wrongly_is_not_timed(dtype: str) -> None:
         network = probe("networks").Network(workload, "cpu", 1)
         found = probe("attention").survey(network, {"wrong": wrong})
         output = probe("parity").check(lambda: network.run(wrong), found.output, "cpu", 1)
-    fault = probe("forward")._fault(found.errors["wrong"], output, dtype)
+    fault = probe("forward")._fault(found.errors["wrong"], output, dtype, found.most_keys)
     assert "a call of attention disagrees" in str(fault)
 
 

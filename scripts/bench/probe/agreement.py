@@ -59,7 +59,7 @@ def _parity_of_shape(
         except Exception as error:
             faults.append(f"{where}: {': '.join(parity.explain(error))}")
             continue
-        fault = found.fault(dtype)
+        fault = found.fault(dtype, shape.m)
         progress(f"{where}: {fault or f'agrees, relative L2 {found.rel_l2:.1e}'}")
         if fault is not None:
             faults.append(f"{where}: {fault}")

@@ -62,6 +62,11 @@ class Survey:
         """The shapes that were asked for, those with the most scores first."""
         return sorted(self.calls, key=lambda shape: math.prod(shape[:4]), reverse=True)
 
+    @property
+    def most_keys(self) -> int:
+        """Keys of the call that has most."""
+        return max((m for _, _, _, m, _ in self.calls), default=0)
+
     def calls_as_json(self) -> list[dict[str, int]]:
         """Every shape and how often it was asked for."""
         names = ("b", "h", "n", "m", "d")

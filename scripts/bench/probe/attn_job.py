@@ -141,7 +141,7 @@ class JobRun:
             warnings.simplefilter("always")
             try:
                 found = parity.check(call.once, expected, self.device)
-                fault = found.fault(self.job.dtype)
+                fault = found.fault(self.job.dtype, self.job.shape.m)
                 if fault is None:
                     kernel, launches = kernels.resolved(call.once, self.device)
                     peak = timing.peak_bytes(call.once, self.device)

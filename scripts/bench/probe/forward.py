@@ -253,7 +253,7 @@ class _WorkloadRun:
             "worst_call_rel_l2": found.errors[name],
             "bitwise": output.bitwise,
         }
-        fault = _fault(found.errors[name], output, dtype)
+        fault = _fault(found.errors[name], output, dtype, found.most_keys)
         if fault is not None:
             return {**case, "status": "discarded", "reason": fault, "disagrees": True}
         times = list(output.times_ns)
@@ -273,10 +273,13 @@ class _WorkloadRun:
         }
 
 
-def _fault(worst_call: float, output: parity.Parity, dtype: str) -> str | None:
-    """Why a backend must not be timed, or None: one call of it, or what the network made of all."""
+def _fault(worst_call: float, output: parity.Parity, dtype: str, keys: int) -> str | None:
+    """Why a backend must not be timed, or None: one call of it, or what the network made of all.
+
+    `keys` are those of the network's largest call.
+    """
     for what, error, tolerance in (
-        ("a call of attention", worst_call, parity.TOLERANCE[dtype]),
+        ("a call of attention", worst_call, parity.tolerance(dtype, keys)),
         ("the network's output", output.rel_l2, OUTPUT_TOLERANCE[dtype]),
     ):
         if not error <= tolerance:

@@ -60,8 +60,29 @@ def test_the_first_round_knows_from_warm_up_whether_issue_takes_the_time(
     running = workload_run(forward)
     passes = gpu.call(3_000, issue=7_000, launches=3_000)
     network = SimpleNamespace(run=lambda _: passes())
-    found = SimpleNamespace(largest=(), output=None, errors={"sdp": 1e-4})
+    found = SimpleNamespace(largest=(), output=None, errors={"sdp": 1e-4}, most_keys=4096)
     assert running._measured("sdp", network, found, warm_by=0.0)["status"] == "ok"
     first = running._sample(running.timed["sdp"])
     assert first.issue_bound
     assert first.device_ns == pytest.approx(3_000 * 7_000, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "keys", "allowed"),
+    [
+        ("float32", 77, 5e-6),
+        ("float32", 4096, 5e-6),
+        ("float32", 16384, 1e-5),
+        ("float16", 16384, 4e-3),
+    ],
+)
+def test_a_sum_over_more_keys_may_be_rounded_more(
+    dtype: str, keys: int, allowed: float, forward: Any
+) -> None:
+    parity = forward.parity
+    assert parity.tolerance(dtype, keys) == pytest.approx(allowed)
+    for error, agrees in ((0.99 * allowed, True), (1.01 * allowed, False)):
+        found = parity.Parity(error, 0.5, True, True, ())
+        assert (found.fault(dtype, keys) is None) == agrees
+        exact = parity.Parity(0.0, 0.0, True, True, ())
+        assert (forward._fault(error, exact, dtype, keys) is None) == agrees

@@ -70,10 +70,11 @@ def held(text: str, pins: Sequence[Pin], target: str) -> str:
     for a package of which the lock holds none of the files that are there.
     """
     content = tomli.loads(text)
-    hashes = {pin.name: set(pin.hashes) for pin in pins}
+    # A universal lock may hold several versions of a package, each for its Pythons.
+    hashes = {(pin.name, pin.version): set(pin.hashes) for pin in pins}
     changed = False
     for package in content.get("packages", ()):
-        known = hashes[canonicalize_name(package["name"])]
+        known = hashes[canonicalize_name(package["name"]), package["version"]]
         wheels = [each for each in package.get("wheels", ()) if _hash(each) in known]
         sdist = package.get("sdist")
         if sdist is not None and _hash(sdist) not in known:

@@ -49,3 +49,10 @@ def test_files_that_the_lock_does_not_hold_are_left_out(
 def test_a_package_of_which_no_file_is_the_lock_s_is_refused() -> None:
     with pytest.raises(CheckFailed, match=r"app: the registry has no file of clay 1\.0 whose hash"):
         held(TEXT, [pin("44")], "app")
+
+
+def test_each_of_several_versions_has_its_own_hashes() -> None:
+    second = TEXT.partition("[[packages]]")[2].replace("1.0", "2.0").replace('"33"', '"55"')
+    both = f"{TEXT}\n[[packages]]{second}"
+    later = Pin("clay", "2.0", "clay==2.0", ("sha256:11", "sha256:22", "sha256:55"))
+    assert held(both, [pin("11", "22", "33"), later], "app") == both

@@ -12,9 +12,11 @@ import pytest
 from rich.console import Console
 
 from scripts.build import bake, buildx
+from scripts.build.build import prepared
 from scripts.build.engine import Engine
 from scripts.build.image import built
 from scripts.build.record import BuildRecord
+from scripts.workspace.model import load
 from scripts.workspace.paths import BUILDS, ROOT
 from tests.support.commands import command
 
@@ -147,12 +149,10 @@ def test_secrets_of_the_machine_reach_a_step_and_no_layer(
     bundle = tmp_path / "bundle"
     bundle.write_text(buildx.DEFAULT_CA.read_text() + marker)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    with buildx.secrets() as secrets:
-        assert marker in secrets["ca"].read_text()
-        definition = json.loads((BUILDS / "sandbox" / "bake.json").read_text())
-        definition["target"]["_common"]["secret"] = [
-            f"type=file,id={key},src={path}" for key, path in secrets.items()
-        ]
+    with prepared(load(), "sandbox", []) as task:
+        definition = task.definition
+        given = [each.rpartition("src=")[2] for each in definition["target"]["_common"]["secret"]]
+        assert any(marker in Path(each).read_text() for each in given)
         definition["target"]["image"] |= {
             "target": "tokenizer",
             "tags": [],

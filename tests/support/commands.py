@@ -30,3 +30,8 @@ def command(
         text=True,
         timeout=timeout_s,
     )
+
+
+def socket(status: str) -> str:
+    """Return the address that `engine` names in what it printed of the embedded engine."""
+    return next(word for word in status.split() if word.startswith("unix://"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts.build.engine import Engine
 from scripts.build.record import BuildRecord
 from scripts.workspace.paths import CACHE
-from tests.support.commands import Done, command
+from tests.support.commands import Done, command, socket
 
 # What an embedded engine and its commands must not find on a machine that has none.
 BARE = {"DOCKER_HOST": "", "SDKILN_EMBEDDED_ENGINE": "1"}
@@ -48,8 +48,7 @@ class Machine:
     def engine(self) -> Engine:
         """Return its engine."""
         status = self.run("engine", "start").stdout
-        host = next(word for word in status.split() if word.startswith("unix://"))
-        return Engine(host, self.folder / "engine" / "bin" / "docker", embedded=True)
+        return Engine(socket(status), self.folder / "engine" / "bin" / "docker", embedded=True)
 
     def forget(self) -> None:
         """Remove all images, the build cache and the records: the engine is as new then."""

@@ -13,7 +13,7 @@ import docker
 from scripts.build.engine import EMBEDDED, Engine
 from scripts.build.record import BuildRecord
 from scripts.workspace.paths import CACHE, ROOT
-from tests.support.commands import Done, command
+from tests.support.commands import Done, command, socket
 from tests.support.layers import small
 
 
@@ -62,8 +62,7 @@ class Apart:
     def engine(self) -> Engine:
         """Return the engine, which must run."""
         said = command("engine", "status", environment=self.environment).stdout
-        host = said.split(", ")[-1].strip()
-        return Engine(host, self.folder / "engine" / "bin" / "docker", embedded=True)
+        return Engine(socket(said), self.folder / "engine" / "bin" / "docker", embedded=True)
 
     def client(self) -> docker.DockerClient:
         """Return a client of the engine, which must run."""

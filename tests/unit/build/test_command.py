@@ -17,27 +17,13 @@ from scripts.build.recipe import Recipe
 from scripts.build.record import BuildRecord, Layer
 from scripts.lock import pins
 from scripts.workspace.errors import BadInput, CheckFailed, Failure
+from tests.support.records import build_record
 
 ENGINE = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False)
 BUILDER = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False, builder="away")
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 PUSH = "--push=localhost:1/worker:1"
-MADE = BuildRecord(
-    profile="sandbox",
-    image="sdkiln-sandbox:latest",
-    digest=ONE,
-    lock_sha256="",
-    inputs_sha256="",
-    replaced={},
-    git_sha="",
-    git_dirty=False,
-    utc="2026-11-01T10:00:00Z",
-    seconds=1,
-    engine="own, Docker 29",
-    layers=(),
-    steps=(),
-    recipe=Recipe(parts={}, stages={}),
-)
+MADE = build_record(digest=ONE, recipe=Recipe(parts={}, stages={}))
 
 
 def run(*arguments: str) -> int:

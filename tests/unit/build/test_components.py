@@ -16,25 +16,22 @@ from scripts.lock.lockfile import locked
 from scripts.workspace.errors import BadInput
 from scripts.workspace.git import git
 from scripts.workspace.model import load
+from tests.support.records import build_record
 
 PROFILES = ("sandbox", "runpod")
 
 
 def record(profile: str, replaced: dict[str, str] | None = None) -> BuildRecord:
-    return BuildRecord(
+    return build_record(
         profile=profile,
         image=f"sdkiln-{profile}:latest",
-        digest="sha256:" + "1" * 64,
         lock_sha256="2" * 64,
         inputs_sha256="3" * 64,
         replaced=replaced or {},
         git_sha="4" * 40,
-        git_dirty=False,
         utc="2026-01-02T03:04:05Z",
         seconds=1.0,
         engine="own, Docker 26.1",
-        layers=(),
-        steps=(),
     )
 
 

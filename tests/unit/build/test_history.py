@@ -10,6 +10,7 @@ from scripts.build import logs, record
 from scripts.build.history import uses
 from scripts.build.record import BuildRecord, Layer, StepRecord, history, latest, save
 from scripts.workspace.errors import BadInput
+from tests.support.records import build_record
 
 RUN, COPY = "[py-worker 1/2] RUN install", "[image 1/2] COPY --from=py-worker /layer /"
 
@@ -28,17 +29,9 @@ def step(name: str, seconds: float, received: int | None = None) -> StepRecord:
 
 def built(utc: str, *steps: StepRecord, digest: str = "", log: str = "") -> BuildRecord:
     layer = Layer(name="py-worker", digest=digest, size=1, unpacked=1, cached=not log, seconds=0)
-    return BuildRecord(
-        profile="sandbox",
-        image="sdkiln-sandbox:latest",
+    return build_record(
         digest="sha256:0",
-        lock_sha256="",
-        inputs_sha256="",
-        replaced={},
-        git_sha="",
-        git_dirty=False,
         utc=utc,
-        seconds=1,
         engine="embedded",
         layers=(layer,),
         steps=steps,

@@ -16,23 +16,10 @@ from scripts.build.recipe import CHECK, recipe
 from scripts.build.record import BuildRecord, lock_digest, save
 from scripts.workspace.errors import Failure
 from scripts.workspace.model import load
+from tests.support.records import build_record
 
 ENGINE = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False)
-BEFORE = BuildRecord(
-    profile="sandbox",
-    image="sdkiln-sandbox:latest",
-    digest="sha256:" + "1" * 64,
-    lock_sha256="",
-    inputs_sha256="the same",
-    replaced={},
-    git_sha="",
-    git_dirty=False,
-    utc="2026-11-01T10:00:00Z",
-    seconds=1,
-    engine="own, Docker 29",
-    layers=(),
-    steps=(),
-)
+BEFORE = build_record(inputs_sha256="the same")
 
 
 class Began(Failure):

@@ -13,6 +13,7 @@ from scripts.build.record import BuildRecord, latest
 from scripts.build.registry import Blob, parse
 from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.model import load
+from tests.support.records import build_record
 
 HELD = Blob("application/vnd.oci.image.manifest.v1+json", b"{}")
 TAG = parse("localhost:1/worker:1", "--push")
@@ -28,21 +29,7 @@ def held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def published(digest: str, kinds: Sequence[str] = (), by: Engine = BUILDER) -> BuildRecord:
-    made = BuildRecord(
-        profile="sandbox",
-        image="sdkiln-sandbox:latest",
-        digest=digest,
-        lock_sha256="",
-        inputs_sha256="",
-        replaced={},
-        git_sha="",
-        git_dirty=False,
-        utc="2026-11-01T10:00:00Z",
-        seconds=1,
-        engine="builder away",
-        layers=(),
-        steps=(),
-    )
+    made = build_record(digest=digest, engine="builder away")
     return push.publish(load(), by, made, TAG, kinds, Console(quiet=True))
 
 

@@ -12,6 +12,7 @@ from scripts.build.record import BuildRecord, save
 from scripts.build.recorded import Comparison
 from scripts.workspace.errors import BadInput, CheckFailed
 from scripts.workspace.model import load
+from tests.support.records import build_record
 
 RECIPE = recipe(load(), "sandbox")
 OTHER = recipe(load(), "runpod")
@@ -27,21 +28,11 @@ def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def made(digest: str, minute: int, inputs: Recipe = RECIPE) -> BuildRecord:
-    return BuildRecord(
-        profile="sandbox",
-        image="sdkiln-sandbox:latest",
+    return build_record(
         digest=digest,
-        lock_sha256="",
-        inputs_sha256="",
-        replaced={},
         recipe=inputs,
-        git_sha="",
-        git_dirty=False,
         utc=f"2026-11-01T10:{minute:02}:00Z",
-        seconds=1,
         engine="embedded, Docker 26",
-        layers=(),
-        steps=(),
     )
 
 

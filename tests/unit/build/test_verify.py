@@ -16,27 +16,14 @@ from scripts.build.options import parser
 from scripts.build.record import BuildRecord
 from scripts.workspace.errors import Failure
 from scripts.workspace.model import load
+from tests.support.records import build_record
 
 ENGINE = Engine("unix:///nowhere.sock", Path("/bin/docker"), embedded=False)
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 
 def made(digest: str) -> BuildRecord:
-    return BuildRecord(
-        profile="sandbox",
-        image="sdkiln-sandbox:latest",
-        digest=digest,
-        lock_sha256="",
-        inputs_sha256="",
-        replaced={},
-        git_sha="",
-        git_dirty=False,
-        utc="2026-11-01T10:00:00Z",
-        seconds=1,
-        engine="own, Docker 29",
-        layers=(),
-        steps=(),
-    )
+    return build_record(digest=digest)
 
 
 class FakeBuilds:

@@ -3,7 +3,8 @@
     PYTHONPATH=. .workspace/venv/bin/python benchmarks/lock/measure.py [--rounds N] [--pip-compile]
 
 Prints every sample and, for each case, the median, in seconds, with what its cache held in the end:
-the pages and the metadata that it had to fetch. --pip-compile adds one run of pip-compile on the
+the pages and the metadata that it had to fetch. `lock` resolves all targets anew twice: with the
+lockfiles of the commit there, and without any. --pip-compile adds one run of pip-compile on the
 webui environment, which takes minutes.
 """
 
@@ -39,32 +40,39 @@ def timed(command: list[str], cwd: Path, environment: Mapping[str, str]) -> floa
 
 
 Sample = tuple[float, float]
+EVERY = "lock, every target, cold"
 
 
-def cold(run: Callable[[str], float]) -> Sample:
-    """Return what `run` measures with an empty folder for its cache, and the MB that it left."""
-    with tempfile.TemporaryDirectory() as cache:
-        seconds = run(cache)
-        files = (path for path in Path(cache).rglob("*") if path.is_file())
-        return seconds, sum(path.stat().st_size for path in files) / 1e6
+def cold(run: Callable[[str], float], caches: Path) -> Sample:
+    """Return what `run` measures with an empty folder for its cache, and the MB that it left.
+
+    The folder stays: for some seconds after thousands of files were removed, ext4 makes new ones
+    more slowly.
+    """
+    cache = tempfile.mkdtemp(dir=caches)
+    seconds = run(cache)
+    files = (path for path in Path(cache).rglob("*") if path.is_file())
+    return seconds, sum(path.stat().st_size for path in files) / 1e6
 
 
-def single(job: resolve.Job) -> Sample:
+def single(job: resolve.Job, caches: Path) -> Sample:
     """Measure one `uv pip compile` as a person would type it."""
     workspace = load()
     options = resolve.options(job, workspace, resolve.cutoffs(workspace.lock))
     files = [str(file) for file in job.files]
     command = [find_uv_bin(), *options, "--generate-hashes", "--quiet", *files]
-    return cold(lambda cache: timed(command, ROOT, {"UV_CACHE_DIR": cache}))
+    return cold(lambda cache: timed(command, ROOT, {"UV_CACHE_DIR": cache}), caches)
 
 
-def every_target(clone: Path) -> Sample:
-    """Measure `lock` when no Python lockfile is there."""
-    for path in (clone / "lockfiles").glob("*.txt"):
-        path.unlink()
+def every_target(clone: Path, caches: Path, *, lockfiles: bool) -> Sample:
+    """Measure `lock` of everything anew, with the Python lockfiles there or removed."""
+    if not lockfiles:
+        for path in (clone / "lockfiles").glob("*.txt"):
+            path.unlink()
     shutil.rmtree(clone / ".workspace", ignore_errors=True)
-    command = [sys.executable, "-m", "scripts.lock"]
-    return cold(lambda cache: timed(command, clone, {"UV_CACHE_DIR": cache}))
+    day = load().lock.as_of.isoformat()
+    command = [sys.executable, "-m", "scripts.lock", "--as-of", day]
+    return cold(lambda cache: timed(command, clone, {"UV_CACHE_DIR": cache}), caches)
 
 
 def median(samples: Sequence[Sample]) -> float:
@@ -82,14 +90,18 @@ def main() -> None:
     jobs = [resolve.job(workspace, target) for target in targets(workspace)]
     samples: dict[str, list[Sample]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        clone = fresh_clone(Path(folder) / "sdkiln")
+        clone, caches = fresh_clone(Path(folder) / "sdkiln"), Path(folder) / "caches"
+        caches.mkdir()
         unchanged = [sys.executable, "-m", "scripts.lock"]
         for number in range(args.rounds):
             for job in jobs:
                 # What lies on another lock is no resolution of its own.
                 if job.base is None:
-                    samples.setdefault(f"uv pip compile {job.target.name}", []).append(single(job))
-            samples.setdefault("lock, every target, cold", []).append(every_target(clone))
+                    name = f"uv pip compile {job.target.name}"
+                    samples.setdefault(name, []).append(single(job, caches))
+            for name, lockfiles in ((EVERY, True), (f"{EVERY}, no lockfile", False)):
+                sample = every_target(clone, caches, lockfiles=lockfiles)
+                samples.setdefault(name, []).append(sample)
             samples.setdefault("lock, nothing changed", []).append((timed(unchanged, clone, {}), 0))
             print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
         if args.pip_compile:
@@ -106,8 +118,8 @@ def main() -> None:
         held = f"{each[-1][1]:3.0f} MB" if each[-1][1] else ""
         print(f"{name:40} median {median(each):7.2f} s {held:6}   {listed}")
     slowest = max(median(each) for name, each in samples.items() if name.startswith("uv pip"))
-    whole = median(samples["lock, every target, cold"])
-    print(f"every target / slowest single: {whole / slowest:.2f}")
+    for name in (EVERY, f"{EVERY}, no lockfile"):
+        print(f"{name} / slowest single: {median(samples[name]) / slowest:.2f}")
 
 
 if __name__ == "__main__":

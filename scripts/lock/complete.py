@@ -13,6 +13,7 @@ from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from scripts.lock import sdists
 from scripts.lock.lockfile import Pin
 from scripts.lock.releases import Artifact, Release, applies, installed
 from scripts.workspace.download import Login, fetch
@@ -52,6 +53,7 @@ def problems(
     `cutoffs` are the instants from which on nothing is considered, by package, `*` for all others;
     `build` is the lock of what builds sdists, and `login` tells how to log in to fetch a URL.
     """
+    yield from sdists.others(resolved.pins)
     platform = workspace.lock.platform
     pinned = {(pin.name, pin.version): pin for pin in resolved.pins}
     for release in resolved.releases:

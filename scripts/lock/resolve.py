@@ -158,19 +158,21 @@ def compile_all(
     places = 3 * (os.cpu_count() or 1)
     with (
         tempfile.TemporaryDirectory() as folder,
-        ThreadPoolExecutor(max_workers=max(1, 2 * len(jobs))) as threads,
+        ThreadPoolExecutor(max_workers=max(1, 3 * len(jobs))) as threads,
         Processes(places) as processes,
     ):
         uv = prepared(processes, Path(folder), max(limits.values()))
+        known: dict[str, Future[None]] = {}
         compiled: dict[str, Future[_Compiled]] = {}
         waiting: dict[str, Future[Resolved]] = {}
         awaited = Counter(_after(each, jobs) for each in jobs)
         first = frozenset(name for name, count in awaited.items() if count > 1)
         resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled, first)
         for each in _in_turn(jobs):
-            name = each.target.name
+            name, after = each.target.name, _after(each, jobs)
+            known[name] = threads.submit(resolver.recall, each, known.get(after))
             compiled[name] = threads.submit(
-                resolver.compile, each, compiled.get(_after(each, jobs))
+                resolver.compile, each, known[name], compiled.get(after)
             )
             waiting[name] = threads.submit(resolver.judge, each, compiled[name])
         done, _ = wait(waiting.values(), return_when=FIRST_EXCEPTION)
@@ -249,8 +251,35 @@ class _Resolver:
     compiled: Mapping[str, "Future[_Compiled]"]
     first: Collection[str]
 
-    def compile(self, each: Job, after: "Future[_Compiled] | None") -> _Compiled:
+    def recall(self, each: Job, after: "Future[None] | None") -> None:
+        """Have uv fetch what the lockfile holds, once that is done for what the job waits for.
+
+        A resolver learns of one package from another, and asks for one page after another. Most of
+        what it will ask for is in the lock that it replaces, and can be asked for at once.
+        """
+        if after is not None:
+            after.result()
+        # Replayed months have other cutoffs; what lies on another lock has little of its own.
+        if self.history or each.base is not None:
+            return
+        try:
+            held = locked(each.target.name)
+        except BadInput:
+            # It is not there, or no lock: one reason why it is made.
+            return
+        file = self.folder / f"{each.target.name}.held.in"
+        file.write_text("".join(f"{pin.requirement}\n" for pin in held))
+        try:
+            self._ask(each, ["--quiet", str(file)], self._turn(each))
+        except BadInput:
+            # A version is gone, or after the cutoff by now: the resolution itself finds another.
+            return
+
+    def compile(
+        self, each: Job, known: "Future[None]", after: "Future[_Compiled] | None"
+    ) -> _Compiled:
         """Return the packages of a job, once those of the one that it builds on are there."""
+        known.result()
         if after is not None:
             after.result()
         below = _below(each, self.folder)
@@ -268,7 +297,7 @@ class _Resolver:
                 *[f"--no-emit-package={pin.name}" for pin in below],
                 *[shown(file) for file in each.files],
             ],
-            () if each.target.name in self.first else LATER,
+            self._turn(each),
         )
         made = [_without(pin, str(constraints)) for pin in _complete(each, body)]
         lock = self.folder / f"{each.target.name}.txt"
@@ -300,6 +329,10 @@ class _Resolver:
             raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
         self.report(each.target.name)
         return resolved
+
+    def _turn(self, each: Job) -> Sequence[str]:
+        """Return what to start uv by."""
+        return () if each.target.name in self.first else LATER
 
     def _ask(self, each: Job, arguments: Sequence[str], before: Sequence[str]) -> tuple[str, str]:
         try:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import tomli_w
 from uv import find_uv_bin
 
-from scripts.lock import settings
+from scripts.lock import sdists, settings
 from scripts.workspace.download import Login
 from scripts.workspace.errors import Failure
 from scripts.workspace.paths import ROOT
@@ -118,13 +118,14 @@ def prepared(processes: Processes, folder: Path, newest: datetime) -> Uv:
     Of the machine's settings it has those that say how packages are reached, see `settings`. It
     reuses index pages for some minutes, also of a registry that says nothing of caching: the
     targets ask for much the same pages, and reading a page costs more than resolving. A page may
-    only be reused when it was fetched after the cutoff.
+    only be reused when it was fetched after the cutoff. What sdists.toml describes it does not
+    build.
 
     Raises BadInput for settings of the machine that cannot be read.
     """
     file = folder / "uv.toml"
     options = [f"--config-file={file}"]
-    machine = settings.configuration()
+    machine = {**settings.configuration(), "dependency-metadata": sdists.settings()}
     file.write_text(tomli_w.dumps(machine))
     index = _index(options)
     if index:

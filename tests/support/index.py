@@ -77,16 +77,27 @@ class Index:
         }
 
     def sdist(
-        self, name: str, version: str, build: Sequence[str] | None, uploaded: str = "2026-01-01"
+        self,
+        name: str,
+        version: str,
+        build: Sequence[str] | None,
+        uploaded: str = "2026-01-01",
+        static: bool = True,
     ) -> None:
-        """Upload an sdist with static metadata; with no `build`, it says nothing of builders."""
+        """Upload an sdist with static metadata; with no `build`, it says nothing of builders.
+
+        One that is not `static` must be built to be read, as those of before PEP 643.
+        """
         folder = f"{name}-{version}"
+        number = "2.2" if static else "1.1"
         texts = {
-            "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
+            "PKG-INFO": f"Metadata-Version: {number}\nName: {name}\nVersion: {version}\n",
             "setup.py": "from setuptools import setup\nsetup()\n",
         }
-        texts["pyproject.toml"] = f'[project]\nname = "{name}"\nversion = "{version}"\n'
+        if static:
+            texts["pyproject.toml"] = f'[project]\nname = "{name}"\nversion = "{version}"\n'
         if build is not None:
+            texts.setdefault("pyproject.toml", "")
             texts["pyproject.toml"] += f"[build-system]\nrequires = {json.dumps(list(build))}\n"
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w:gz") as tar:

@@ -4,8 +4,7 @@ import os
 import re
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +16,7 @@ from packaging.utils import canonicalize_name
 from scripts.lock import releases
 from scripts.lock.complete import Resolved, problems
 from scripts.lock.lockfile import File, Lockfile, Pin, locked, pins
-from scripts.lock.uv import LATER, Refused, Uv, cutoff, fault, prepared
+from scripts.lock.uv import Refused, Uv, cutoff, fault, prepared
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.files import sha256
 from scripts.workspace.model import Lock, Target, Workspace
@@ -165,9 +164,7 @@ def compile_all(
         known: dict[str, Future[None]] = {}
         compiled: dict[str, Future[_Compiled]] = {}
         waiting: dict[str, Future[Resolved]] = {}
-        awaited = Counter(_after(each, jobs) for each in jobs)
-        first = frozenset(name for name, count in awaited.items() if count > 1)
-        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled, first)
+        resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled)
         for each in _in_turn(jobs):
             name, after = each.target.name, _after(each, jobs)
             known[name] = threads.submit(resolver.recall, each, known.get(after))
@@ -249,7 +246,6 @@ class _Resolver:
     history: bool
     report: Callable[[str], None]
     compiled: Mapping[str, "Future[_Compiled]"]
-    first: Collection[str]
 
     def recall(self, each: Job, after: "Future[None] | None") -> None:
         """Have uv fetch what the lockfile holds, once that is done for what the job waits for.
@@ -270,7 +266,7 @@ class _Resolver:
         file = self.folder / f"{each.target.name}.held.in"
         file.write_text("".join(f"{pin.requirement}\n" for pin in held))
         try:
-            self._ask(each, ["--quiet", str(file)], self._turn(each))
+            self._ask(each, ["--quiet", str(file)])
         except BadInput:
             # A version is gone, or after the cutoff by now: the resolution itself finds another.
             return
@@ -297,7 +293,6 @@ class _Resolver:
                 *[f"--no-emit-package={pin.name}" for pin in below],
                 *[shown(file) for file in each.files],
             ],
-            self._turn(each),
         )
         made = [_without(pin, str(constraints)) for pin in _complete(each, body)]
         lock = self.folder / f"{each.target.name}.txt"
@@ -313,7 +308,7 @@ class _Resolver:
         environment = self.workspace.environments[each.target.environment]
         # The lock resolved again, with what its packages depend on: anything that this adds is
         # missing. The answer names every file with its size and date.
-        pylock, _ = self._ask(each, ["--format=pylock.toml", str(made.lock)], LATER)
+        pylock, _ = self._ask(each, ["--format=pylock.toml", str(made.lock)])
         yanked = re.findall(r"`(\S+==\S+)` is yanked(?: \(reason: \"(.*)\"\))?", made.said)
         resolved = Resolved(
             pins=made.pins,
@@ -330,13 +325,9 @@ class _Resolver:
         self.report(each.target.name)
         return resolved
 
-    def _turn(self, each: Job) -> Sequence[str]:
-        """Return what to start uv by."""
-        return () if each.target.name in self.first else LATER
-
-    def _ask(self, each: Job, arguments: Sequence[str], before: Sequence[str]) -> tuple[str, str]:
+    def _ask(self, each: Job, arguments: Sequence[str]) -> tuple[str, str]:
         try:
-            return self.uv([*options(each, self.workspace, self.limits), *arguments], before)
+            return self.uv([*options(each, self.workspace, self.limits), *arguments])
         except Refused as reason:
             raise explained(each, str(reason)) from None
 

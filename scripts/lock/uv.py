@@ -23,12 +23,12 @@ from scripts.workspace.processes import Processes
 
 # What PyPI itself allows a client.
 PAGE_MAX_AGE_S = 600
-# Requests that one uv has under way. By itself it has 50, and with several side by side a registry,
-# or the proxy before it, only makes them wait for one another: docs/performance.md.
-DOWNLOADS = 16
-# A resolution that no other waits for lets those go first that several wait for: two cores are the
-# bottleneck once pages come fast.
-LATER = ("nice", "-n", "10")
+# Requests that one uv has under way, where it has 50 by itself. Several run side by side, each
+# connection of theirs begins with looking up the registry, and of many lookups at once some
+# networks lose a part: docs/performance.md.
+DOWNLOADS = 8
+# glibc asks again after five seconds for a lookup that was lost, unless it is told, resolv.conf(5).
+LOOKUPS = "timeout:1 attempts:5"
 
 # What uv says of a registry that gives no answer, or not all of it; a package's name may hold any
 # single word.
@@ -87,18 +87,18 @@ class Uv:
     options: Sequence[str]
     index: str
 
-    def __call__(self, arguments: Sequence[str], before: Sequence[str] = ()) -> tuple[str, str]:
-        """Return what uv printed: its result, and what it said beside it. Raises Refused.
-
-        `before` is a program that starts uv, as LATER.
-        """
-        environment = {"UV_CONCURRENT_DOWNLOADS": str(DOWNLOADS), **settings.environment()}
+    def __call__(self, arguments: Sequence[str]) -> tuple[str, str]:
+        """Return what uv printed: its result, and what it said beside it. Raises Refused."""
+        environment = {
+            "UV_CONCURRENT_DOWNLOADS": str(DOWNLOADS),
+            "RES_OPTIONS": LOOKUPS,
+            **settings.environment(),
+        }
         if self.index:
             # The default index stands in the settings that are written; these would go before it.
             environment.pop("UV_DEFAULT_INDEX", None)
             environment.pop("UV_INDEX_URL", None)
-        command = [*before, find_uv_bin(), *arguments, *self.options]
-        done = self.processes.run(command, environment)
+        done = self.processes.run([find_uv_bin(), *arguments, *self.options], environment)
         if done.returncode:
             raise Refused(done.stderr.strip())
         return done.stdout, done.stderr

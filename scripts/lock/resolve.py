@@ -157,19 +157,17 @@ def compile_all(
     places = 3 * (os.cpu_count() or 1)
     with (
         tempfile.TemporaryDirectory() as folder,
-        ThreadPoolExecutor(max_workers=max(1, 3 * len(jobs))) as threads,
+        ThreadPoolExecutor(max_workers=max(1, 2 * len(jobs))) as threads,
         Processes(places) as processes,
     ):
         uv = prepared(processes, Path(folder), max(limits.values()))
-        known: dict[str, Future[None]] = {}
         compiled: dict[str, Future[_Compiled]] = {}
         waiting: dict[str, Future[Resolved]] = {}
         resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled)
         for each in _in_turn(jobs):
-            name, after = each.target.name, _after(each, jobs)
-            known[name] = threads.submit(resolver.recall, each, known.get(after))
+            name = each.target.name
             compiled[name] = threads.submit(
-                resolver.compile, each, known[name], compiled.get(after)
+                resolver.compile, each, compiled.get(_after(each, jobs))
             )
             waiting[name] = threads.submit(resolver.judge, each, compiled[name])
         done, _ = wait(waiting.values(), return_when=FIRST_EXCEPTION)
@@ -247,35 +245,8 @@ class _Resolver:
     report: Callable[[str], None]
     compiled: Mapping[str, "Future[_Compiled]"]
 
-    def recall(self, each: Job, after: "Future[None] | None") -> None:
-        """Have uv fetch what the lockfile holds, once that is done for what the job waits for.
-
-        A resolver learns of one package from another, and asks for one page after another. Most of
-        what it will ask for is in the lock that it replaces, and can be asked for at once.
-        """
-        if after is not None:
-            after.result()
-        # Replayed months have other cutoffs; what lies on another lock has little of its own.
-        if self.history or each.base is not None:
-            return
-        try:
-            held = locked(each.target.name)
-        except BadInput:
-            # It is not there, or no lock: one reason why it is made.
-            return
-        file = self.folder / f"{each.target.name}.held.in"
-        file.write_text("".join(f"{pin.requirement}\n" for pin in held))
-        try:
-            self._ask(each, ["--quiet", str(file)])
-        except BadInput:
-            # A version is gone, or after the cutoff by now: the resolution itself finds another.
-            return
-
-    def compile(
-        self, each: Job, known: "Future[None]", after: "Future[_Compiled] | None"
-    ) -> _Compiled:
+    def compile(self, each: Job, after: "Future[_Compiled] | None") -> _Compiled:
         """Return the packages of a job, once those of the one that it builds on are there."""
-        known.result()
         if after is not None:
             after.result()
         below = _below(each, self.folder)

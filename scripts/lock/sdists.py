@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import tomli
-from pydantic import TypeAdapter
+from packaging.utils import canonicalize_version
+from pydantic import TypeAdapter, ValidationError
 
+from scripts.lock.facts import refusal
 from scripts.lock.lockfile import Pin
-from scripts.workspace.model import Names, Record
+from scripts.workspace.errors import BadInput
+from scripts.workspace.model import Names, PackageName, Record
 from scripts.workspace.paths import shown
 
 FILE = Path(__file__).with_name("sdists.toml")
@@ -25,8 +28,18 @@ class Sdist(Record):
 
 @cache
 def described() -> Mapping[str, Sdist]:
-    """Return the rows, by the package's name."""
-    return TypeAdapter(dict[str, Sdist]).validate_python(tomli.loads(FILE.read_text()))
+    """Return the committed rows by the package's name; raises BadInput as `parse` does."""
+    return parse(FILE.read_text(), shown(FILE))
+
+
+def parse(text: str, file: str) -> Mapping[str, Sdist]:
+    """Return the rows that `text` states; raises BadInput that names `file` and what is wrong."""
+    try:
+        return TypeAdapter(dict[PackageName, Sdist]).validate_python(tomli.loads(text))
+    except tomli.TOMLDecodeError as error:
+        raise BadInput(f"{file}: {error}.") from None
+    except ValidationError as error:
+        raise refusal(error, file) from None
 
 
 def settings() -> list[dict[str, Any]]:
@@ -38,11 +51,16 @@ def settings() -> list[dict[str, Any]]:
 
 
 def others(pins: Sequence[Pin]) -> Iterator[str]:
-    """Yield a sentence for each package of a lock that a row describes, but of another file."""
+    """Yield a sentence for each package of a lock that a row describes, but of other files.
+
+    uv takes a row by name and version alone, also where the registry has a wheel.
+    """
     for pin in pins:
         row = described().get(pin.name)
-        if row and row.version == pin.version and f"sha256:{row.sha256}" not in pin.hashes:
+        if row is None or canonicalize_version(row.version) != canonicalize_version(pin.version):
+            continue
+        if pin.hashes != (f"sha256:{row.sha256}",):
             yield (
-                f"{pin.name}=={pin.version} is another file than {shown(FILE)} describes "
-                f"(sha256:{row.sha256}): take the row out."
+                f"{pin.name}=={pin.version} is not the one file that {shown(FILE)} describes "
+                f"(sha256:{row.sha256}): take its row out."
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lock import lockfile, resolve, sdists
+from scripts.lock import resolve, sdists
 from scripts.lock.lockfile import File, Lockfile, pins
 from scripts.workspace.errors import BadInput, Failure
 from scripts.workspace.model import Environment, Lock, Workspace, load, targets
@@ -19,12 +19,6 @@ PLATFORM = "x86_64-manylinux_2_28"
 @pytest.fixture(autouse=True)
 def builder(index: Index) -> None:
     index.wheel("setuptools", "80.0")
-
-
-@pytest.fixture(autouse=True)
-def lockfiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (lockfile, resolve):
-        monkeypatch.setattr(module, "LOCKFILES", tmp_path)
 
 
 Locked = Callable[..., list[Lockfile]]
@@ -125,40 +119,6 @@ def test_what_is_preferred_stays_where_it_can(
     assert versions(after) == {"clay": "1.0", "glaze": "2.0", "kiln": "2.0", "sand": "1.0"}
 
 
-def test_what_the_lockfile_holds_is_asked_for_at_once(
-    index: Index, lock: Locked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    index.wheel("clay", "1.0", requires=["kiln"])
-    index.wheel("kiln", "1.0", requires=["sand"])
-    index.wheel("sand", "1.0")
-    (before,) = lock(app="clay\n")
-    before.path.write_text(before.text())
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
-    index.asked.clear()
-    index.delay_s = 0.3
-    assert lock(app="clay\n") == [before]
-    pages = [index.asked.index(f"/simple/{name}/") for name in ("clay", "kiln", "sand")]
-    answered = [index.asked.index(path) for path in index.asked if path.endswith(".metadata")]
-    # A page that another one led to would be asked for after that one's metadata.
-    assert max(pages) < min(answered)
-
-
-@pytest.mark.parametrize("lost", ["after the cutoff", "gone", "no lockfile"])
-def test_a_lockfile_that_cannot_be_had_any_more_does_not_stop_the_next(
-    index: Index, lock: Locked, lost: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    index.wheel("clay", "1.0", "2026-01-01")
-    index.wheel("clay", "2.0", "2026-03-01")
-    (before,) = lock(as_of="2026-03-01", app="clay\n")
-    before.path.write_text(before.text() + ("clay==3\n" if lost == "no lockfile" else ""))
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
-    if lost == "gone":
-        del index.files["clay"][1]
-    day = "2026-02-01" if lost == "after the cutoff" else "2026-03-01"
-    expected = "2.0" if lost == "no lockfile" else "1.0"
-    assert versions(*lock(as_of=day, app="clay\n")) == {"clay": expected}
-
-
 @pytest.fixture
 def described(index: Index, monkeypatch: pytest.MonkeyPatch) -> sdists.Sdist:
     """What is said of an sdist of clay, which nothing here can build."""
@@ -181,13 +141,35 @@ def test_an_sdist_that_is_described_is_locked_without_running_its_code(
         lock(app="clay\n")
 
 
-def test_an_sdist_other_than_the_one_described_is_refused(
-    described: sdists.Sdist, lock: Locked, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("other", ["another file", "a wheel beside it", "the version as 1"])
+def test_a_release_other_than_the_sdist_that_is_described_is_refused(
+    described: sdists.Sdist,
+    index: Index,
+    lock: Locked,
+    monkeypatch: pytest.MonkeyPatch,
+    other: str,
 ) -> None:
-    other = described.model_copy(update={"sha256": "0" * 64})
-    monkeypatch.setattr(sdists, "described", lambda: {"clay": other})
-    with pytest.raises(BadInput, match=r"clay==1\.0 is another file than .*sdists\.toml"):
+    changed = {"sha256": "0" * 64, "version": "1" if other == "the version as 1" else "1.0"}
+    if other == "a wheel beside it":
+        index.wheel("clay", "1.0", requires=["sand"])
+    else:
+        row = described.model_copy(update=changed)
+        monkeypatch.setattr(sdists, "described", lambda: {"clay": row})
+    with pytest.raises(BadInput, match=r"clay==1\.0 is not the one file that .*sdists\.toml"):
         lock(app="clay\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[clay", "at the end of a table declaration"),
+        ("[Clay]\nversion = '1'\nsha256 = ''\nrequires = []", "Clay"),
+        ("[clay]\nversion = '1'", "clay.sha256: Field required"),
+    ],
+)
+def test_rows_of_sdists_that_cannot_be_read_are_bad_input(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=rf"^sdists\.toml: .*{said}"):
+        sdists.parse(text, "sdists.toml")
 
 
 def test_the_lock_names_the_best_file_for_the_target_with_its_size_and_day(

@@ -1,13 +1,14 @@
 """Index pages are reused only when they were fetched after the cutoff, and not for long."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from scripts.lock import uv
-from scripts.workspace.processes import Processes
+from scripts.workspace.processes import Done, Processes
 
 
 def max_age(folder: Path, passed: timedelta) -> int:
@@ -30,6 +31,30 @@ def test_the_client_s_own_index_is_kept(tmp_path: Path, monkeypatch: pytest.Monk
     max_age(tmp_path, timedelta(days=3))
     assert 'url = "http://127.0.0.1:1/simple"' in (tmp_path / "uv.toml").read_text()
     assert 'files = "max-age=31536000, immutable"' in (tmp_path / "uv.toml").read_text()
+
+
+def test_uv_asks_less_at_once_and_looks_up_again_soon_unless_it_is_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("UV_CONCURRENT_DOWNLOADS", "RES_OPTIONS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    seen: list[dict[str, str]] = []
+
+    class Noted(Processes):
+        def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Done:
+            seen.append(dict(environment or {}))
+            return Done(command, 0, "", "")
+
+    asked = uv.prepared(Noted(1), tmp_path, datetime.now(timezone.utc))
+    asked(["pip", "compile"])
+    monkeypatch.setenv("UV_CONCURRENT_DOWNLOADS", "3")
+    monkeypatch.setenv("RES_OPTIONS", "timeout:9")
+    asked(["pip", "compile"])
+    assert [tuple(each[name] for name in names) for each in seen] == [
+        (str(uv.DOWNLOADS), uv.LOOKUPS),
+        ("3", "timeout:9"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@
     PYTHONPATH=. .workspace/venv/bin/python benchmarks/lock/measure.py [--rounds N] [--pip-compile]
 
 Prints every sample and, for each case, the median, in seconds, with what its cache held in the end:
-the pages and the metadata that it had to fetch. `lock` resolves all targets anew twice: with the
-lockfiles of the commit there, and without any. --pip-compile adds one run of pip-compile on the
+the pages and the metadata that it had to fetch. --pip-compile adds one run of pip-compile on the
 webui environment, which takes minutes.
 """
 
@@ -41,6 +40,7 @@ def timed(command: list[str], cwd: Path, environment: Mapping[str, str]) -> floa
 
 Sample = tuple[float, float]
 EVERY = "lock, every target, cold"
+UNCHANGED = "lock, nothing changed"
 
 
 def cold(run: Callable[[str], float], caches: Path) -> Sample:
@@ -64,14 +64,12 @@ def single(job: resolve.Job, caches: Path) -> Sample:
     return cold(lambda cache: timed(command, ROOT, {"UV_CACHE_DIR": cache}), caches)
 
 
-def every_target(clone: Path, caches: Path, *, lockfiles: bool) -> Sample:
-    """Measure `lock` of everything anew, with the Python lockfiles there or removed."""
-    if not lockfiles:
-        for path in (clone / "lockfiles").glob("*.txt"):
-            path.unlink()
+def every_target(clone: Path, caches: Path) -> Sample:
+    """Measure `lock` when no Python lockfile is there."""
+    for path in (clone / "lockfiles").glob("*.txt"):
+        path.unlink()
     shutil.rmtree(clone / ".workspace", ignore_errors=True)
-    day = load().lock.as_of.isoformat()
-    command = [sys.executable, "-m", "scripts.lock", "--as-of", day]
+    command = [sys.executable, "-m", "scripts.lock"]
     return cold(lambda cache: timed(command, clone, {"UV_CACHE_DIR": cache}), caches)
 
 
@@ -99,10 +97,8 @@ def main() -> None:
                 if job.base is None:
                     name = f"uv pip compile {job.target.name}"
                     samples.setdefault(name, []).append(single(job, caches))
-            for name, lockfiles in ((EVERY, True), (f"{EVERY}, no lockfile", False)):
-                sample = every_target(clone, caches, lockfiles=lockfiles)
-                samples.setdefault(name, []).append(sample)
-            samples.setdefault("lock, nothing changed", []).append((timed(unchanged, clone, {}), 0))
+            samples.setdefault(EVERY, []).append(every_target(clone, caches))
+            samples.setdefault(UNCHANGED, []).append((timed(unchanged, clone, {}), 0))
             print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
         if args.pip_compile:
             (job,) = [each for each in jobs if each.target.name == "webui-cu121-py3.11"]
@@ -118,8 +114,8 @@ def main() -> None:
         held = f"{each[-1][1]:3.0f} MB" if each[-1][1] else ""
         print(f"{name:40} median {median(each):7.2f} s {held:6}   {listed}")
     slowest = max(median(each) for name, each in samples.items() if name.startswith("uv pip"))
-    for name in (EVERY, f"{EVERY}, no lockfile"):
-        print(f"{name} / slowest single: {median(samples[name]) / slowest:.2f}")
+    started = median(samples[UNCHANGED])
+    print(f"({EVERY} - {UNCHANGED}) / slowest: {(median(samples[EVERY]) - started) / slowest:.2f}")
 
 
 if __name__ == "__main__":

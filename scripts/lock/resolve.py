@@ -162,7 +162,7 @@ def compile_all(
     ):
         uv = prepared(processes, Path(folder), max(limits.values()))
         compiled: dict[str, Future[_Compiled]] = {}
-        waiting: dict[str, Future[Resolved]] = {}
+        waiting: dict[str, Future[Lockfile]] = {}
         resolver = _Resolver(workspace, uv, Path(folder), limits, history, report, compiled)
         for each in _in_turn(jobs):
             name = each.target.name
@@ -173,7 +173,7 @@ def compile_all(
         done, _ = wait(waiting.values(), return_when=FIRST_EXCEPTION)
         # The first in turn that failed has its say; what is left is stopped on the way out.
         found = {name: future.result() for name, future in waiting.items() if future in done}
-    return [_lockfile(each, found[each.target.name], workspace) for each in jobs]
+    return [found[each.target.name] for each in jobs]
 
 
 def options(each: Job, workspace: Workspace, limits: Mapping[str, datetime]) -> list[str]:
@@ -270,8 +270,8 @@ class _Resolver:
         lock.write_text("".join(pin.text for pin in [*below, *made]))
         return _Compiled(made, below, said, lock)
 
-    def judge(self, each: Job, compiled: "Future[_Compiled]") -> Resolved:
-        """Return the packages of a job with their files; raises BadInput if they are no whole lock.
+    def judge(self, each: Job, compiled: "Future[_Compiled]") -> Lockfile:
+        """Return the lock of a job, with the files; raises BadInput if it would not be complete.
 
         What waits for the packages need not wait for this.
         """
@@ -293,8 +293,9 @@ class _Resolver:
         found = list(problems(resolved, self.workspace, self.limits, builders, self.uv.login))
         if found:
             raise _rejected(each, "\n".join(f"  {problem}" for problem in found))
+        body = "".join(pin.entry for pin in _with_files(resolved, self.workspace))
         self.report(each.target.name)
-        return resolved
+        return Lockfile(each.path, each.inputs, body)
 
     def _ask(self, each: Job, arguments: Sequence[str]) -> tuple[str, str]:
         try:
@@ -330,12 +331,6 @@ def _below(each: Job, folder: Path) -> list[Pin]:
 def _without(pin: Pin, constraints: str) -> Pin:
     # A temporary file is nobody's reason.
     return replace(pin, via=tuple(each for each in pin.via if each != f"-c {constraints}"))
-
-
-def _lockfile(each: Job, resolved: Resolved, workspace: Workspace) -> Lockfile:
-    return Lockfile(
-        each.path, each.inputs, "".join(pin.entry for pin in _with_files(resolved, workspace))
-    )
 
 
 def _with_files(resolved: Resolved, workspace: Workspace) -> Iterable[Pin]:

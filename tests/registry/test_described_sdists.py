@@ -10,8 +10,6 @@ from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 from scripts.lock import sdists
-from scripts.lock.lockfile import locked
-from scripts.workspace.model import load, targets
 
 ROWS = sdists.described()
 
@@ -33,8 +31,3 @@ def test_an_sdist_needs_what_its_row_says(name: str, tmp_path: Path) -> None:
     assert {Requirement(text) for text in found.requires or ()} == {
         Requirement(text) for text in row.requires
     }
-
-
-def test_a_lock_holds_what_a_row_describes() -> None:
-    held = {(pin.name, pin.version) for target in targets(load()) for pin in locked(target.name)}
-    assert {(name, row.version) for name, row in ROWS.items()} <= held

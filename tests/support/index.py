@@ -86,7 +86,8 @@ class Index:
     ) -> None:
         """Upload an sdist with static metadata; with no `build`, it says nothing of builders.
 
-        One that is not `static` must be built to be read, as those of before PEP 643.
+        One that is not `static` must be built to be read, as those of before PEP 643, and it says
+        nothing of builders.
         """
         folder = f"{name}-{version}"
         number = "2.2" if static else "1.1"
@@ -97,7 +98,6 @@ class Index:
         if static:
             texts["pyproject.toml"] = f'[project]\nname = "{name}"\nversion = "{version}"\n'
         if build is not None:
-            texts.setdefault("pyproject.toml", "")
             texts["pyproject.toml"] += f"[build-system]\nrequires = {json.dumps(list(build))}\n"
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w:gz") as tar:

@@ -5,10 +5,10 @@ import re
 import pytest
 from packaging.version import Version
 
-from scripts.lock import pins
+from scripts.lock import pins, sdists
 from scripts.lock.lockfile import locked
 from scripts.lock.plan import plan
-from scripts.workspace.model import load
+from scripts.workspace.model import load, targets
 
 
 def test_every_lockfile_follows_from_the_inputs() -> None:
@@ -24,6 +24,11 @@ def test_the_webui_lock_has_the_versions_that_the_web_ui_pins() -> None:
         assert versions["fastapi"] == "0.94.0"
         assert versions["transformers"] == "4.30.2"
         assert versions["setuptools"] == "69.5.1"
+
+
+def test_every_sdist_that_is_described_is_locked() -> None:
+    held = {(pin.name, pin.version) for target in targets(load()) for pin in locked(target.name)}
+    assert {(name, row.version) for name, row in sdists.described().items()} <= held
 
 
 @pytest.mark.parametrize("stack", load().stacks)
